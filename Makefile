@@ -1,0 +1,269 @@
+# charter-daemon. One Makefile, no recursion into directories: sources are found by
+# wildcard, so a new file needs no line here. `make help` lists the targets.
+#
+# Everything that is made lies under $(B). Where a target needs a second tree
+# (sanitizers, another compiler, another configuration) it calls make again with
+# another B; that is the only reason for $(MAKE) below.
+
+VERSION := 0.1.0
+
+B        ?= build
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+V        ?=
+WERROR   ?=
+CFLAGS   ?= -Os -g
+LDFLAGS  ?=
+# Cleared for sanitizers and for libcs that lack it; FORTIFY needs an optimizing build.
+HARDEN   ?= -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+PORT     ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
+PYTHON   ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+KCONF    ?= kconfig-conf
+KMCONF   ?= kconfig-mconf
+
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+NM    ?= $(CROSS_COMPILE)nm
+SIZE  ?= $(CROSS_COMPILE)size
+STRIP ?= $(CROSS_COMPILE)strip
+
+# Archives of the dependencies outlive `make clean` and are shared between clones.
+DEPS         ?= fetch
+DEPS_CACHE   ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(if $(wildcard $(HOME)/.),$(HOME)/.cache,$(CURDIR)/.deps-cache))/charter-daemon
+DEPS_SQLITE  ?= system
+DEPS_CMOCKA  ?= system
+DEPS_DIR     ?= $(B)/deps
+
+Q     := $(if $(V),,@)
+say   = @printf '  %-7s %s\n' $(1) $(2)
+sub   = $(MAKE) --no-print-directory
+setup = port/debian/install-deps
+# keep TEXT: writes TEXT to the target only where it differs, so that what
+# depends on the target is rebuilt by a change and not by a run of make.
+keep  = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+.PHONY: FORCE
+FORCE:
+
+# --- goals that change what the others read go one by one ------------------------------------
+
+ALONE := clean distclean menuconfig %config
+ifneq ($(filter $(ALONE),$(MAKECMDGOALS)),)
+ifneq ($(words $(MAKECMDGOALS)),1)
+MIXED := 1
+endif
+endif
+
+ifdef MIXED
+.PHONY: $(MAKECMDGOALS) one-by-one
+$(MAKECMDGOALS): one-by-one ; @:
+one-by-one:
+	@set -e; for goal in $(MAKECMDGOALS); do $(sub) $$goal; done
+else
+
+# --- configuration: Kconfig -> $(B)/.config -> auto.conf (for make), autoconf.h (for C) --------
+
+kconfig  = cd $(B) && srctree=$(CURDIR)
+AUTOCONF := $(B)/include/autoconf.h
+
+# These goals work without a configuration; some of them make one.
+BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch install-deps
+ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
+include $(B)/include/config/auto.conf
+endif
+
+define kconfig_ready
+@command -v $(KCONF) >/dev/null || $(setup) --check build
+@mkdir -p $(B)/include/config $(B)/include/generated
+endef
+
+$(B)/.config:
+	$(kconfig_ready)
+	$(call say,CONFIG,defconfig)
+	$(Q)$(kconfig) $(KCONF) --defconfig=$(CURDIR)/port/configs/defconfig $(CURDIR)/Kconfig >/dev/null
+
+$(B)/include/config/auto.conf: $(B)/.config Kconfig
+	$(kconfig_ready)
+	$(Q)$(kconfig) $(KCONF) --olddefconfig $(CURDIR)/Kconfig >/dev/null
+	$(Q)$(kconfig) $(KCONF) --silentoldconfig $(CURDIR)/Kconfig >/dev/null
+	@touch $@
+
+$(AUTOCONF): $(B)/include/config/auto.conf
+	@cmp -s $(B)/include/generated/autoconf.h $@ || cp $(B)/include/generated/autoconf.h $@
+
+.PHONY: menuconfig defconfig tinyconfig allnoconfig allyesconfig randconfig savedefconfig
+menuconfig: $(B)/.config ## choose features and sizes
+	@command -v $(KMCONF) >/dev/null || $(setup) build
+	$(Q)$(kconfig) $(KMCONF) $(CURDIR)/Kconfig
+defconfig: ## everything on, the sizes of the contract
+tinyconfig: ## for a few MiB of memory
+defconfig tinyconfig: %config:
+	$(kconfig_ready)
+	$(Q)$(kconfig) $(KCONF) --defconfig=$(CURDIR)/port/configs/$(if $*,$*_)$@ $(CURDIR)/Kconfig >/dev/null
+allnoconfig: ## every feature off
+allyesconfig: ## every feature on
+allnoconfig allyesconfig:
+	$(kconfig_ready)
+	$(Q)$(kconfig) $(KCONF) --$@ $(CURDIR)/Kconfig >/dev/null
+randconfig: KCONFIG_SEED := $(or $(KCONFIG_SEED),$(shell date +%s))
+randconfig: ## features by chance; KCONFIG_SEED=N repeats one
+	$(kconfig_ready)
+	@echo 'KCONFIG_SEED=$(KCONFIG_SEED)'
+	$(Q)$(kconfig) KCONFIG_SEED=$(KCONFIG_SEED) $(KCONF) --randconfig $(CURDIR)/Kconfig >/dev/null
+savedefconfig: $(B)/.config ## write what differs from the defaults to $(B)/defconfig
+	$(Q)$(kconfig) $(KCONF) --savedefconfig=defconfig $(CURDIR)/Kconfig
+
+# --- dependencies --------------------------------------------------------------------------
+
+# mbedTLS is compiled for what the configuration wants of it, each in a place of its own.
+MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls,hash)
+ifeq ($(DEPS),system)
+# pkg-config decides; port/deps/system says what is missing or too old.
+DEPS_PKGS   := mbedcrypto $(if $(CONFIG_TLS),mbedtls mbedx509) libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
+DEPS_STAMPS := $(B)/deps-system
+DEPS_CPPFLAGS = $(shell pkg-config --cflags $(DEPS_PKGS))
+DEPS_LIBS     = $(shell pkg-config --libs $(DEPS_PKGS))
+$(DEPS_STAMPS): port/deps/system $(B)/include/config/auto.conf
+	$(Q)port/deps/system $(DEPS_PKGS)
+	@touch $@
+else
+DEPS_BUILT := $(MBEDTLS) wslay jsmn $(if $(CONFIG_YAML),libyaml)
+DEPS_LIBS  := $(DEPS_DIR)/$(MBEDTLS)/lib/libmbedtls.a $(DEPS_DIR)/wslay/lib/libwslay.a \
+	$(if $(CONFIG_YAML),$(DEPS_DIR)/libyaml/lib/libyaml.a)
+endif
+DEPS_BUILT += $(if $(CONFIG_GATEWAY),$(if $(filter source,$(DEPS_SQLITE)),sqlite))
+CMOCKA     := $(if $(filter source,$(DEPS_CMOCKA)),cmocka)
+DEPS_STAMPS += $(DEPS_BUILT:%=$(DEPS_DIR)/%.built)
+DEPS_CPPFLAGS += $(foreach d,$(DEPS_BUILT) $(CMOCKA),-isystem $(DEPS_DIR)/$(d)/include)
+SQLITE_LIBS := $(if $(CONFIG_GATEWAY),$(if $(filter source,$(DEPS_SQLITE)),$(DEPS_DIR)/sqlite/lib/libsqlite3.a,-lsqlite3))
+CMOCKA_LIBS := $(if $(CMOCKA),$(DEPS_DIR)/cmocka/lib/libcmocka.a,-lcmocka)
+
+# One fetch for all, because they share one package index; kept sources need no second one.
+DEPS_FETCH := mbedtls wslay jsmn libyaml $(filter sqlite,$(DEPS_BUILT)) $(CMOCKA)
+space := $(subst ,, )
+DEPS_FETCHED := $(DEPS_DIR)/fetched-$(subst $(space),-,$(strip $(DEPS_FETCH)))
+export DEPS_STRICT DEPS_OFFLINE DEPS_MIRROR
+$(DEPS_FETCHED): port/deps/lock
+	@mkdir -p $(DEPS_DIR)
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_DIR)/src $(DEPS_FETCH)
+	@touch $@
+# A tree that borrows the dependencies of another (DEPS_DIR=) must not rebuild them for its flags.
+$(DEPS_DIR)/.flags: $(if $(filter $(B)/deps,$(DEPS_DIR)),FORCE)
+	$(call keep,$(CC) $(AR) $(CFLAGS))
+$(DEPS_DIR)/mbedtls-%.built: port/deps/mbedtls_config.h
+$(DEPS_DIR)/%.built: port/deps/build $(DEPS_DIR)/.flags $(DEPS_FETCHED) | $(AUTOCONF)
+	$(call say,DEP,$*)
+	$(Q)CC='$(CC)' AR='$(AR)' CFLAGS='$(CFLAGS)' CONFIG_INCLUDE=$(abspath $(B)/include) \
+		port/deps/build $(firstword $(subst -, ,$*)) $(DEPS_DIR)/src/$(firstword $(subst -, ,$*)) $(DEPS_DIR)/$*
+	@touch $@
+
+.PHONY: deps-fetch
+deps-fetch: ## only fill the cache, for a machine that goes offline
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_DIR)/src mbedtls wslay jsmn libyaml $(ALSO)
+
+# --- sources, objects, programs ------------------------------------------------------------
+
+# port/linux/x.c replaces port/posix/x.c.
+PORT_SRC := $(wildcard port/posix/*.c)
+ifneq ($(PORT),posix)
+PORT_OWN := $(wildcard port/$(PORT)/*.c)
+PORT_SRC := $(filter-out $(PORT_OWN:port/$(PORT)/%=port/posix/%),$(PORT_SRC)) $(PORT_OWN)
+endif
+OFF := $(if $(CONFIG_GATEWAY),,gateway) $(if $(CONFIG_CLI),,cli)
+SRC := $(filter-out $(OFF:%=src/%/%) $(foreach o,$(OFF),$(wildcard src/$(o)/*.c)) \
+	$(if $(CONFIG_TLS),,src/link/tls.c),$(wildcard src/*/*.c))
+MAINS := $(filter %/main.c,$(SRC))
+LIB_SRC := $(filter-out $(MAINS),$(SRC)) $(PORT_SRC)
+
+PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
+	$(if $(filter src/cli/main.c,$(MAINS)),$(B)/charter) \
+	$(if $(filter src/gateway/main.c,$(MAINS)),$(B)/charter-gateway)
+TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
+UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter-out $(OFF:%=tests/unit/test_%_%), \
+	$(filter-out $(foreach o,$(OFF),$(wildcard tests/unit/test_$(o)*.c)),$(wildcard tests/unit/test_*.c))))
+UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
+FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+
+LIB  := $(B)/libcharter.a
+OBJ  = $(patsubst %.c,$(B)/obj/%.o,$(1))
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(WERROR),-Werror)
+SRC_WARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla
+
+ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' \
+	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
+# Paths of the build machine stay out of the binaries.
+ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
+
+.PHONY: all test-programs unit-programs fuzz-programs
+all: $(LIB) $(PROGRAMS) ## the programs (the default)
+test-programs: $(TEST_PROGRAMS) ## json-check, yaml-to-json: the daemon's readers for outside suites
+unit-programs: $(UNIT_PROGRAMS)
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+# Changed flags, and sources that came or went, are changes too.
+$(B)/.flags: FORCE
+	$(call keep,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
+$(B)/.members: FORCE
+	$(call keep,$(LIB_SRC))
+
+$(B)/obj/src/%.o $(B)/obj/port/%.o: ALL_CFLAGS += $(SRC_WARN)
+$(B)/obj/tests/%.o: ALL_CPPFLAGS += -Itests/unit -Itests
+$(B)/obj/%.o: %.c $(B)/.flags $(DEPS_STAMPS) | $(AUTOCONF)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# q, not r: files of the same name in two rooms are two members. D: no dates, no users.
+$(LIB): $(call OBJ,$(LIB_SRC)) $(B)/.members
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) qcsD $@ $(filter %.o,$^)
+
+$(B)/charter-daemon: $(call OBJ,src/daemon/main.c) $(LIB)
+	$(call say,LD,$@)
+	$(call LINK)
+$(B)/charter: $(call OBJ,src/cli/main.c) $(LIB)
+	$(call say,LD,$@)
+	$(call LINK)
+$(B)/charter-gateway: $(call OBJ,src/gateway/main.c) $(LIB)
+	$(call say,LD,$@)
+	$(call LINK,$(SQLITE_LIBS))
+$(TEST_PROGRAMS): $(B)/%: $(B)/obj/tests/programs/%.o $(LIB)
+	$(call say,LD,$@)
+	$(call LINK)
+$(UNIT_PROGRAMS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(call OBJ,$(UNIT_HELPERS)) $(LIB) $(if $(CMOCKA),$(DEPS_DIR)/cmocka.built)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(call LINK,$(SQLITE_LIBS) $(CMOCKA_LIBS))
+$(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(call LINK)
+# Without a fuzzing engine a fuzz target only replays files that it is given.
+$(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(call OBJ,tests/fuzz/replay_main.c)) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(call LINK,$(FUZZ_ENGINE))
+
+-include $(patsubst %.o,%.d,$(call OBJ,$(SRC) $(PORT_SRC) $(wildcard tests/*/*.c)))
+
+.PHONY: clean distclean
+clean: ## remove what was built; the configuration and fetched archives stay
+	$(Q)if [ -f $(B)/.config ]; then cp $(B)/.config $(B).config.keep; fi; rm -rf $(B); \
+		if [ -f $(B).config.keep ]; then mkdir -p $(B); mv $(B).config.keep $(B)/.config; fi
+distclean: ## remove the build directory with the configuration
+	$(Q)rm -rf $(B)
+
+endif
