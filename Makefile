@@ -67,7 +67,7 @@ ifdef MIXED
 .PHONY: $(MAKECMDGOALS) one-by-one
 $(MAKECMDGOALS): one-by-one ; @:
 one-by-one:
-	@set -e; for goal in $(MAKECMDGOALS); do $(sub) $$goal; done
+	+@set -e; for goal in $(MAKECMDGOALS); do $(sub) $$goal; done
 else
 
 # --- configuration: Kconfig -> $(B)/.config -> auto.conf (for make), autoconf.h (for C) --------
@@ -106,9 +106,11 @@ menuconfig: $(B)/.config ## choose features and sizes
 	$(Q)$(kconfig) $(KMCONF) $(CURDIR)/Kconfig
 defconfig: ## everything on, the sizes of the contract
 tinyconfig: ## for a few MiB of memory
-defconfig tinyconfig: %config:
+# port/configs/NAME_defconfig is `make NAMEconfig`.
+CONFIGS := defconfig $(patsubst port/configs/%_defconfig,%config,$(wildcard port/configs/*_defconfig))
+$(CONFIGS): %config:
 	$(kconfig_ready)
-	$(Q)$(kconfig) $(KCONF) --defconfig=$(CURDIR)/port/configs/$(if $*,$*_)$@ $(CURDIR)/Kconfig >/dev/null
+	$(Q)$(kconfig) $(KCONF) --defconfig=$(CURDIR)/port/configs/$(patsubst def_%,%,$*_defconfig) $(CURDIR)/Kconfig >/dev/null
 allnoconfig: ## every feature off
 allyesconfig: ## every feature on
 allnoconfig allyesconfig:
