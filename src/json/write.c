@@ -1,0 +1,281 @@
+/* The one place where JSON text is put together.  Owns commas, colons and escapes; never looks at whether the text
+ * fits, which is the bounded writer's sticky error.  Invariant: after each call the output is a prefix of one JSON
+ * value, given calls in a sensible order, which assertions check. */
+#include "json/write.h"
+
+#include "base/assert.h"
+#include "base/time.h"
+#include "json/utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define DEPTH_MAX 64
+#define FORMAT_SIZE 1024
+
+struct json_writer json_writer(struct out *out)
+{
+    return (struct json_writer){.out = out};
+}
+
+/* What stands between the value before and the one that begins now. */
+static void separate(struct json_writer *w)
+{
+    if (w->after_key) {
+        w->after_key = false;
+        return;
+    }
+    if (w->depth == 0)
+        return;
+    uint64_t here = (uint64_t)1 << (w->depth - 1);
+    if ((w->has_items & here) != 0)
+        out_byte(w->out, ',');
+    w->has_items |= here;
+}
+
+static void container_open(struct json_writer *w, char bracket)
+{
+    separate(w);
+    out_byte(w->out, bracket);
+    ASSERT(w->depth < DEPTH_MAX);
+    w->has_items &= ~((uint64_t)1 << w->depth);
+    w->depth++;
+}
+
+static void container_close(struct json_writer *w, char bracket)
+{
+    ASSERT(w->depth > 0 && !w->after_key);
+    w->depth--;
+    out_byte(w->out, bracket);
+}
+
+void json_object(struct json_writer *w)
+{
+    container_open(w, '{');
+}
+
+void json_object_end(struct json_writer *w)
+{
+    container_close(w, '}');
+}
+
+void json_array(struct json_writer *w)
+{
+    container_open(w, '[');
+}
+
+void json_array_end(struct json_writer *w)
+{
+    container_close(w, ']');
+}
+
+/* Bytes that stand for themselves inside a string: ASCII that needs no escape. */
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static void escape_byte(struct out *out, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    switch (c) {
+    case '"':
+        out_text(out, "\\\"");
+        break;
+    case '\\':
+        out_text(out, "\\\\");
+        break;
+    case '\b':
+        out_text(out, "\\b");
+        break;
+    case '\f':
+        out_text(out, "\\f");
+        break;
+    case '\n':
+        out_text(out, "\\n");
+        break;
+    case '\r':
+        out_text(out, "\\r");
+        break;
+    case '\t':
+        out_text(out, "\\t");
+        break;
+    default: {
+        char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+        out_str(out, str_range(escape, sizeof escape));
+        break;
+    }
+    }
+}
+
+void json_escape(struct out *out, struct str text)
+{
+    size_t i = 0, from = 0;
+    while (i < text.n) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (is_plain(c)) {
+            i++;
+            continue;
+        }
+        size_t length = c < 0x80 ? 0 : utf8_length(str_from(text, i));
+        if (length > 0) {
+            i += length;
+            continue;
+        }
+        out_str(out, str_range(text.p + from, i - from));
+        if (c < 0x80)
+            escape_byte(out, c);
+        else
+            out_text(out, UTF8_REPLACEMENT);
+        from = ++i;
+    }
+    if (from < text.n)
+        out_str(out, str_from(text, from));
+}
+
+void json_string_begin(struct json_writer *w)
+{
+    separate(w);
+    out_byte(w->out, '"');
+}
+
+void json_string_add(struct json_writer *w, struct str text)
+{
+    json_escape(w->out, text);
+}
+
+void json_string_end(struct json_writer *w)
+{
+    out_byte(w->out, '"');
+}
+
+void json_string(struct json_writer *w, struct str text)
+{
+    json_string_begin(w);
+    json_escape(w->out, text);
+    json_string_end(w);
+}
+
+void json_text(struct json_writer *w, const char *text)
+{
+    if (text == NULL)
+        json_null(w);
+    else
+        json_string(w, str_of(text));
+}
+
+void json_key_str(struct json_writer *w, struct str name)
+{
+    ASSERT(!w->after_key);
+    json_string(w, name);
+    out_byte(w->out, ':');
+    w->after_key = true;
+}
+
+void json_key(struct json_writer *w, const char *name)
+{
+    json_key_str(w, str_of(name));
+}
+
+void json_i64(struct json_writer *w, int64_t value)
+{
+    separate(w);
+    out_i64(w->out, value);
+}
+
+void json_u64(struct json_writer *w, uint64_t value)
+{
+    separate(w);
+    out_u64(w->out, value);
+}
+
+void json_bool(struct json_writer *w, bool value)
+{
+    separate(w);
+    out_text(w->out, value ? "true" : "false");
+}
+
+void json_null(struct json_writer *w)
+{
+    separate(w);
+    out_text(w->out, "null");
+}
+
+void json_raw(struct json_writer *w, struct str raw)
+{
+    if (raw.n == 0) {
+        json_null(w);
+        return;
+    }
+    separate(w);
+    out_str(w->out, raw);
+}
+
+void json_time(struct json_writer *w, int64_t unix_ms)
+{
+    separate(w);
+    out_byte(w->out, '"');
+    time_write(w->out, unix_ms);
+    out_byte(w->out, '"');
+}
+
+void json_format(struct json_writer *w, const char *format, ...)
+{
+    char text[FORMAT_SIZE];
+    va_list args;
+    va_start(args, format);
+    int wanted = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t length = wanted < 0 ? 0 : (size_t)wanted;
+    if (length >= sizeof text)
+        length = utf8_cut(str_range(text, sizeof text - 1));
+    json_string(w, str_range(text, length));
+}
+
+void json_put_text(struct json_writer *w, const char *key, const char *text)
+{
+    json_key(w, key);
+    json_text(w, text);
+}
+
+void json_put_str(struct json_writer *w, const char *key, struct str text)
+{
+    json_key(w, key);
+    json_string(w, text);
+}
+
+void json_put_i64(struct json_writer *w, const char *key, int64_t value)
+{
+    json_key(w, key);
+    json_i64(w, value);
+}
+
+void json_put_u64(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, key);
+    json_u64(w, value);
+}
+
+void json_put_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, key);
+    json_bool(w, value);
+}
+
+void json_put_null(struct json_writer *w, const char *key)
+{
+    json_key(w, key);
+    json_null(w);
+}
+
+void json_put_raw(struct json_writer *w, const char *key, struct str raw)
+{
+    json_key(w, key);
+    json_raw(w, raw);
+}
+
+void json_put_time(struct json_writer *w, const char *key, int64_t unix_ms)
+{
+    json_key(w, key);
+    json_time(w, unix_ms);
+}
