@@ -1,0 +1,70 @@
+/* What Linux says about our own memory, and giving it back. */
+#define _GNU_SOURCE
+#include "../posix/internal.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void port_release(void *p, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)p + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)p + n) / page * page;
+
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/* Adds up the numbers (KiB) of all lines that start with `key`; -1 when the file cannot be read. */
+static int64_t sum_lines(const char *path, struct str key)
+{
+    char bytes[1024];
+    int64_t sum = 0, number = 0;
+    size_t matched = 0; /* bytes of key that this line has shown, or key.n + 1 when it is another line */
+    ssize_t got;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return -1;
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            char c = bytes[i];
+            if (c == '\n') {
+                sum += number;
+                number = 0;
+                matched = 0;
+            } else if (matched < key.n) {
+                matched = c == key.p[matched] ? matched + 1 : key.n + 1;
+            } else if (matched == key.n && c >= '0' && c <= '9') {
+                number = number * 10 + (c - '0');
+            }
+        }
+    port_close(fd);
+    return sum;
+}
+
+int64_t port_memory_private(void)
+{
+    int64_t kib = sum_lines("/proc/self/smaps_rollup", STR("Private_Dirty:"));
+
+    if (kib < 0) /* before Linux 4.14 */
+        kib = sum_lines("/proc/self/smaps", STR("Private_Dirty:"));
+    return kib < 0 ? -1 : kib * 1024;
+}
+
+int64_t port_address_space(void)
+{
+    char text[64];
+    size_t got;
+    struct str pages, rest;
+    uint64_t count;
+
+    /* The first number is the whole size in pages; the file holds seven of them. */
+    enum err err = port_read_file("/proc/self/statm", text, sizeof text, &got);
+    if ((err != OK && err != ERR_TOO_LARGE) || !str_cut(str_range(text, got), ' ', &pages, &rest) ||
+        !str_to_u64(pages, &count))
+        return -1;
+    return (int64_t)count * sysconf(_SC_PAGESIZE);
+}

@@ -1,0 +1,78 @@
+/* What becomes of our children when we die, and finding them after that.  Children die with us, orphaned
+ * descendants become ours, and processes of a daemon that died are found by a mark in their environment. */
+#define _GNU_SOURCE
+#include "../posix/internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+void port_die_with_parent(int64_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* It may have died before the call: then the signal will never come. */
+    if ((int64_t)getppid() != parent)
+        _exit(127);
+}
+
+bool port_become_subreaper(void)
+{
+    return prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) == 0;
+}
+
+/* Whether one of the NUL-ended strings in the file is `entry`; read by pieces, as an environment may be long. */
+static bool holds(int fd, const char *entry)
+{
+    char bytes[1024];
+    size_t want = strlen(entry), at = 0; /* how much of this string agrees so far */
+    bool differs = false;
+    ssize_t got;
+
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            if (bytes[i] == '\0') {
+                if (!differs && at == want)
+                    return true;
+                at = 0;
+                differs = false;
+            } else if (differs || at >= want || bytes[i] != entry[at]) {
+                differs = true;
+            } else {
+                at++;
+            }
+        }
+    return false;
+}
+
+enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),
+                          void *context)
+{
+    DIR *processes = opendir("/proc");
+    struct dirent *entry;
+    char path[64];
+    uint64_t pid;
+
+    if (processes == NULL) {
+        port_fail();
+        return ERR_UNSUPPORTED;
+    }
+    while ((entry = readdir(processes)) != NULL) {
+        if (!str_to_u64(str_of(entry->d_name), &pid) || pid == (uint64_t)getpid())
+            continue;
+        snprintf(path, sizeof path, "/proc/%" PRIu64 "/environ", pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd == -1) /* gone already, or another's: then it is none of ours */
+            continue;
+        bool found = holds(fd, name_and_value);
+        port_close(fd);
+        if (found)
+            each(context, (int64_t)pid);
+    }
+    closedir(processes);
+    return OK;
+}

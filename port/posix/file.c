@@ -1,0 +1,178 @@
+/* Owns the bytes of open files: reading, writing, syncing, locking.  Retries what a signal interrupted. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum err port_open(const char *path, enum port_open how, int *fd)
+{
+    static const int flags[] = {
+        [PORT_READ] = O_RDONLY,
+        [PORT_READ_WRITE] = O_RDWR,
+        [PORT_CREATE] = O_RDWR | O_CREAT,
+        [PORT_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL,
+        [PORT_TRUNCATE] = O_WRONLY | O_CREAT | O_TRUNC,
+    };
+
+    /* O_NONBLOCK: opening a FIFO that somebody put in the place of a file must not stop us. */
+    do
+        *fd = open(path, flags[how] | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    while (*fd == -1 && errno == EINTR);
+    if (*fd == -1)
+        return port_fail();
+    return port_claim(fd, false);
+}
+
+enum err port_read(int fd, void *to, size_t n, size_t *got)
+{
+    ssize_t count;
+
+    *got = 0;
+    do
+        count = read(fd, to, n);
+    while (count == -1 && errno == EINTR);
+    if (count == -1)
+        return port_fail();
+    if (count == 0)
+        return ERR_END;
+    *got = (size_t)count;
+    return OK;
+}
+
+enum err port_write(int fd, struct str bytes, size_t *put)
+{
+    ssize_t count;
+
+    *put = 0;
+    do
+        count = write(fd, bytes.p, bytes.n);
+    while (count == -1 && errno == EINTR);
+    if (count == -1)
+        return port_fail();
+    *put = (size_t)count;
+    return count == 0 && bytes.n > 0 ? ERR_AGAIN : OK;
+}
+
+enum err port_read_at(int fd, void *to, size_t n, int64_t offset, size_t *got)
+{
+    *got = 0;
+    while (*got < n) {
+        ssize_t count = pread(fd, (char *)to + *got, n - *got, (off_t)(offset + (int64_t)*got));
+        if (count == 0)
+            break;
+        if (count > 0)
+            *got += (size_t)count;
+        else if (errno != EINTR)
+            return port_fail();
+    }
+    return OK;
+}
+
+enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put)
+{
+    *put = 0;
+    while (*put < bytes.n) {
+        ssize_t count =
+            pwrite(fd, bytes.p + *put, bytes.n - *put, (off_t)(offset + (int64_t)*put));
+        if (count > 0)
+            *put += (size_t)count;
+        else if (count == 0)
+            return port_fail_with(ENOSPC);
+        else if (errno != EINTR)
+            return port_fail();
+    }
+    return OK;
+}
+
+enum err port_sync(int fd)
+{
+    int failed;
+
+    do
+        failed = fdatasync(fd);
+    while (failed && errno == EINTR);
+    return failed ? port_fail() : OK;
+}
+
+enum err port_sync_directory(const char *path)
+{
+    enum err err = OK;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd == -1)
+        return port_fail();
+    while (fsync(fd) == -1) {
+        if (errno == EINTR)
+            continue;
+        /* Some file systems know no such thing: then names need no syncing, or nothing helps. */
+        if (errno != EINVAL)
+            err = port_fail();
+        break;
+    }
+    port_close(fd);
+    return err;
+}
+
+enum err port_truncate(int fd, int64_t size)
+{
+    int failed;
+
+    do
+        failed = ftruncate(fd, (off_t)size);
+    while (failed && errno == EINTR);
+    return failed ? port_fail() : OK;
+}
+
+enum err port_read_file(const char *path, char *to, size_t size, size_t *got)
+{
+    enum err err = OK;
+    char beyond;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    *got = 0;
+    if (fd == -1)
+        return port_fail();
+    for (;;) {
+        size_t room = size - *got;
+        ssize_t count = room > 0 ? read(fd, to + *got, room) : read(fd, &beyond, 1);
+        if (count == 0)
+            break;
+        if (count == -1) {
+            if (errno == EINTR)
+                continue;
+            err = port_fail();
+            break;
+        }
+        if (room == 0) {
+            err = port_fail_with(EFBIG);
+            break;
+        }
+        *got += (size_t)count;
+    }
+    port_close(fd);
+    return err;
+}
+
+enum err port_lock(int fd, int64_t *holder)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    *holder = 0;
+    /* Twice, as the holder may let go between the two questions. */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (fcntl(fd, F_SETLK, &lock) == 0)
+            return OK;
+        if (errno != EACCES && errno != EAGAIN)
+            return port_fail();
+        struct flock found = lock;
+        if (fcntl(fd, F_GETLK, &found) == -1)
+            return port_fail();
+        if (found.l_type != F_UNLCK) {
+            *holder = found.l_pid > 0 ? (int64_t)found.l_pid : 0;
+            break;
+        }
+    }
+    return port_fail_with(EBUSY);
+}
