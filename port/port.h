@@ -139,6 +139,8 @@ struct port_spawn {
     const char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH of `env` when it has no '/' */
     const char *const *env;   /* NULL-terminated "NAME=value"; the child has nothing else */
     const char *directory;
+    /* Resource limits of the child (setrlimit); 0 leaves the daemon's own. */
+    int64_t memory_bytes, cpu_s, open_files, processes;
 };
 
 struct port_child {

@@ -1,0 +1,377 @@
+#include "rpc/rpc.h"
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "json/check.h"
+#include "json/read.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+void rpc_error_set(struct rpc_error *error, int code, const char *format, ...)
+{
+    va_list args;
+    struct out message = OUT_ON(error->message);
+
+    va_start(args, format);
+    out_vformat(&message, format, args);
+    va_end(args);
+    if (message.overflow) /* vsnprintf has written what fits */
+        message.n = message.cap - 1;
+    out_cstr(&message);
+    error->code = code;
+    error->data[0] = '\0';
+}
+
+/* --- envelopes --------------------------------------------------------------------------------------------------- */
+
+enum { MEMBER_JSONRPC, MEMBER_ID, MEMBER_METHOD, MEMBER_PARAMS, MEMBER_RESULT, MEMBER_ERROR, MEMBERS };
+
+static const char *const member_names[MEMBERS] = {"jsonrpc", "id", "method", "params", "result", "error"};
+
+static bool is_integer(struct str raw)
+{
+    for (size_t i = raw.p[0] == '-' ? 1 : 0; i < raw.n; i++)
+        if (raw.p[i] < '0' || raw.p[i] > '9')
+            return false;
+    return true;
+}
+
+static bool is_usable_id(struct str raw)
+{
+    char decoded[LIMIT_ID];
+    struct out to = OUT_ON(decoded);
+
+    switch (json_type(raw)) {
+    case JSON_NUMBER:
+        return raw.n <= LIMIT_ID && is_integer(raw);
+    case JSON_STRING:
+        return json_string_decode(raw, &to);
+    default:
+        return false;
+    }
+}
+
+static enum err invalid(struct rpc_error *error, const char *what)
+{
+    rpc_error_set(error, RPC_INVALID_REQUEST, "invalid request: %s", what);
+    return ERR_INVALID;
+}
+
+static enum err collect_members(struct str message, struct str values[MEMBERS], struct rpc_error *error)
+{
+    struct json_walk walk = json_walk(message);
+    struct str name, value;
+    int twice = -1;
+
+    while (json_walk_next(&walk, &name, &value))
+        for (int i = 0; i < MEMBERS; i++)
+            if (json_string_is(name, member_names[i])) {
+                if (values[i].n > 0)
+                    twice = i;
+                values[i] = value;
+            }
+    if (twice < 0)
+        return OK;
+    rpc_error_set(error, RPC_INVALID_REQUEST, "invalid request: the member \"%s\" is given twice", member_names[twice]);
+    return ERR_INVALID;
+}
+
+enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error)
+{
+    struct json_problem problem;
+    struct str values[MEMBERS] = {{NULL, 0}};
+
+    memset(envelope, 0, sizeof *envelope);
+    if (json_check(message, LIMIT_JSON_DEPTH, &problem) != OK) {
+        rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason, problem.offset);
+        return ERR_SYNTAX;
+    }
+    message = str_trim(message);
+    if (json_type(message) == JSON_ARRAY)
+        return invalid(error, "batches are not served; send one object a message");
+    if (json_type(message) != JSON_OBJECT)
+        return invalid(error, "a message is an object");
+
+    enum err err = collect_members(message, values, error);
+    struct str id = values[MEMBER_ID];
+    bool answers = values[MEMBER_RESULT].n > 0 || values[MEMBER_ERROR].n > 0;
+    if (id.n > 0 && is_usable_id(id))
+        envelope->id = id;
+    else if (id.n > 0 && !(answers && json_type(id) == JSON_NULL) && err == OK)
+        err = invalid(error, "id must be an integer or a string of at most 64 bytes");
+    if (err != OK)
+        return err;
+    if (!json_string_is(values[MEMBER_JSONRPC], "2.0"))
+        return invalid(error, "\"jsonrpc\" must be \"2.0\"");
+
+    if (answers) {
+        if (values[MEMBER_METHOD].n > 0)
+            return invalid(error, "a message is either a request or an answer");
+        if (values[MEMBER_RESULT].n > 0 && values[MEMBER_ERROR].n > 0)
+            return invalid(error, "an answer has either a result or an error");
+        if (values[MEMBER_ERROR].n > 0 && json_type(values[MEMBER_ERROR]) != JSON_OBJECT)
+            return invalid(error, "\"error\" must be an object");
+        envelope->kind = RPC_RESPONSE;
+        envelope->result = values[MEMBER_RESULT];
+        envelope->error = values[MEMBER_ERROR];
+        return OK;
+    }
+    if (json_type(values[MEMBER_METHOD]) != JSON_STRING)
+        return invalid(error, "\"method\" must be a string");
+    envelope->kind = id.n > 0 ? RPC_REQUEST : RPC_NOTIFICATION;
+    if (!json_string_copy(values[MEMBER_METHOD], envelope->method, sizeof envelope->method))
+        envelope->method[0] = '\0';
+    if (values[MEMBER_PARAMS].n > 0 && json_type(values[MEMBER_PARAMS]) != JSON_OBJECT) {
+        rpc_error_set(error, RPC_INVALID_PARAMS, "invalid params: params must be an object");
+        return ERR_INVALID;
+    }
+    envelope->params = values[MEMBER_PARAMS];
+    return OK;
+}
+
+static struct json_writer begin_message(struct out *out)
+{
+    struct json_writer w = json_writer(out);
+    json_object(&w);
+    json_put_text(&w, "jsonrpc", "2.0");
+    return w;
+}
+
+void rpc_write_error(struct out *out, struct str id, const struct rpc_error *error)
+{
+    struct json_writer w = begin_message(out);
+    json_put_raw(&w, "id", id);
+    json_key(&w, "error");
+    json_object(&w);
+    json_put_i64(&w, "code", error->code);
+    json_put_text(&w, "message", error->message);
+    if (error->data[0] != '\0')
+        json_put_raw(&w, "data", str_of(error->data));
+    json_object_end(&w);
+    json_object_end(&w);
+}
+
+struct json_writer rpc_begin_notification(struct out *out, const char *method)
+{
+    struct json_writer w = begin_message(out);
+    json_put_text(&w, "method", method);
+    json_key(&w, "params");
+    return w;
+}
+
+struct json_writer rpc_begin_request(struct out *out, const char *id, const char *method)
+{
+    struct json_writer w = begin_message(out);
+    json_put_text(&w, "id", id);
+    json_put_text(&w, "method", method);
+    json_key(&w, "params");
+    return w;
+}
+
+struct json_writer rpc_begin_result(struct out *out, struct str id)
+{
+    struct json_writer w = begin_message(out);
+    json_put_raw(&w, "id", id);
+    json_key(&w, "result");
+    return w;
+}
+
+void rpc_end(struct json_writer *w)
+{
+    json_object_end(w);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------ */
+
+/* A peer whose place has been given to another connection gets nothing of what the old one asked. */
+static bool is_gone(const struct rpc_call *call)
+{
+    return call->peer->generation != call->generation;
+}
+
+struct json_writer *rpc_answer_begin(struct rpc_call *call, struct json_writer *w)
+{
+    if (call->id[0] == '\0' || is_gone(call))
+        return NULL;
+    *w = rpc_begin_result(call->peer->begin(call->peer), str_of(call->id));
+    return w;
+}
+
+void rpc_answer_end(struct rpc_call *call, struct json_writer *w)
+{
+    struct rpc_error error;
+
+    rpc_end(w);
+    if (!w->out->overflow) {
+        call->peer->end(call->peer, true);
+        return;
+    }
+    call->peer->end(call->peer, false);
+    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE, "the answer is larger than a message may be (%d bytes)", LIMIT_MESSAGE);
+    struct out data = OUT_ON(error.data);
+    struct json_writer d = json_writer(&data);
+    json_object(&d);
+    json_put_i64(&d, "limit", LIMIT_MESSAGE);
+    json_object_end(&d);
+    out_cstr(&data);
+    rpc_answer_error(call, &error);
+}
+
+void rpc_answer_error(struct rpc_call *call, const struct rpc_error *error)
+{
+    if (call->id[0] == '\0' || is_gone(call))
+        return;
+    struct out *out = call->peer->begin(call->peer);
+    rpc_write_error(out, str_of(call->id), error);
+    ASSERT(!out->overflow);
+    call->peer->end(call->peer, true);
+}
+
+void rpc_answer_raw(struct rpc_call *call, struct str result)
+{
+    struct json_writer writer, *w = rpc_answer_begin(call, &writer);
+    if (w == NULL)
+        return;
+    json_raw(w, result);
+    rpc_answer_end(call, w);
+}
+
+void rpc_put_off(struct rpc_call *call, struct rpc_call *copy)
+{
+    *copy = *call;
+    if (call->id[0] != '\0')
+        call->peer->pending++;
+}
+
+void rpc_resume(struct rpc_call *call)
+{
+    if (call->id[0] != '\0' && !is_gone(call)) {
+        ASSERT(call->peer->pending > 0);
+        call->peer->pending--;
+    }
+}
+
+/* --- dispatch ----------------------------------------------------------------------------------------------------- */
+
+void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reason)
+{
+    struct rpc_error error;
+    struct out data = OUT_ON(error.data);
+    struct json_writer w;
+
+    rpc_error_set(&error, RPC_INVALID_PARAMS, "invalid params: %s%s%s", path, path[0] == '\0' ? "" : " ", reason);
+    w = json_writer(&data);
+    json_object(&w);
+    json_put_text(&w, "path", path);
+    json_put_text(&w, "reason", reason);
+    json_object_end(&w);
+    if (data.overflow)
+        out_reset(&data);
+    out_cstr(&data);
+    rpc_answer_error(call, &error);
+}
+
+bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields, size_t count, void *into)
+{
+    struct json_field_error problem;
+    struct rpc_error error;
+
+    switch (json_read(params, fields, count, into, &problem)) {
+    case OK:
+        return true;
+    case ERR_EXISTS:
+        rpc_error_set(&error, RPC_INVALID_REQUEST, "invalid request: params.%s is given twice", problem.path);
+        rpc_answer_error(call, &error);
+        return false;
+    default:
+        rpc_refuse_params(call, problem.path, problem.reason);
+        return false;
+    }
+}
+
+/* The digest covers the params without `command`, byte for byte: the members' texts in their order, each closed by a line feed, which
+ * cannot stand in JSON text unescaped but as white space between tokens. */
+static void digest_command(const struct rpc_method *method, struct str params, unsigned char digest[32])
+{
+    struct sha256 sha;
+    struct json_walk walk = json_walk(params);
+    struct str name, value;
+
+    sha256_start(&sha);
+    sha256_add(&sha, str_of(method->name));
+    while (json_walk_next(&walk, &name, &value)) {
+        if (json_string_is(name, "command"))
+            continue;
+        sha256_add(&sha, STR("\n"));
+        sha256_add(&sha, name);
+        sha256_add(&sha, STR(":"));
+        sha256_add(&sha, value);
+    }
+    sha256_end(&sha, digest);
+}
+
+struct command_params {
+    struct str command;
+    int64_t seq;
+    char key[LIMIT_KEY + 1];
+};
+
+static bool read_command(struct rpc_call *call, const struct rpc_method *method, struct str params)
+{
+    static const struct json_field outer[] = {
+        {"command", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct command_params, command), 0, 0, 0},
+    };
+    static const struct json_field inner[] = {
+        {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct command_params, seq), 0, 1, INT64_MAX},
+        {"key", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct command_params, key), LIMIT_KEY + 1, 0, 0},
+    };
+    struct command_params read = {.seq = 0};
+
+    if (!rpc_params(call, params, outer, 1, &read) || !rpc_params(call, read.command, inner, 2, &read))
+        return false;
+    if (read.key[0] == '\0') {
+        rpc_refuse_params(call, "command.key", "must not be empty");
+        return false;
+    }
+    call->command.present = true;
+    call->command.seq = (uint64_t)read.seq;
+    memcpy(call->command.key, read.key, sizeof call->command.key);
+    digest_command(method, params, call->command.digest);
+    return true;
+}
+
+static const struct rpc_method *find_method(const struct rpc_dispatcher *dispatcher, const char *name)
+{
+    for (size_t i = 0; i < dispatcher->count; i++)
+        if (strcmp(dispatcher->methods[i].name, name) == 0)
+            return &dispatcher->methods[i];
+    return NULL;
+}
+
+void rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer, const struct rpc_envelope *envelope)
+{
+    struct rpc_call call = {.peer = peer, .generation = peer->generation};
+    const struct rpc_method *method = find_method(dispatcher, envelope->method);
+    struct str params = envelope->params.n > 0 ? envelope->params : STR("{}");
+    struct rpc_error error;
+
+    if (envelope->kind == RPC_RESPONSE)
+        return;
+    if (envelope->kind == RPC_REQUEST)
+        (void)str_copy(envelope->id, call.id, sizeof call.id);
+    if (method == NULL || (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_LOCAL_ONLY) != 0)) {
+        rpc_error_set(&error, RPC_METHOD_NOT_FOUND, "method not found: \"%s\"%s", envelope->method,
+                      method == NULL ? "" : " is served on the control socket only");
+        rpc_answer_error(&call, &error);
+        return;
+    }
+    if (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_CHANGES) != 0) {
+        /* Without an id nobody could learn the outcome of a command, and without its key nothing could tell it from its repetition. */
+        if (envelope->kind == RPC_NOTIFICATION || !read_command(&call, method, params))
+            return;
+        if (dispatcher->on_command != NULL && dispatcher->on_command(dispatcher->context, &call, method, params))
+            return;
+    }
+    method->handle(dispatcher->context, &call, params);
+}

@@ -1,0 +1,145 @@
+/* JSON-RPC 2.0 as the contract narrows it (contract §1, §7): reading an envelope, writing answers, the method table.
+ *
+ * One dispatcher serves every peer.  A peer is whoever can send requests: a control client, the gateway.  It lends the
+ * dispatcher a place for one whole message at a time, and is not read before it has that room: so an answer always fits. */
+#ifndef RPC_RPC_H
+#define RPC_RPC_H
+
+#include "base/limits.h"
+#include "base/out.h"
+#include "json/read.h"
+#include "json/write.h"
+
+/* --- error codes (contract §7) ----------------------------------------------------------------------------------- */
+
+enum rpc_code {
+    RPC_PARSE_ERROR = -32700,
+    RPC_INVALID_REQUEST = -32600,
+    RPC_METHOD_NOT_FOUND = -32601,
+    RPC_INVALID_PARAMS = -32602,
+    RPC_INTERNAL_ERROR = -32603,
+    RPC_MESSAGE_TOO_LARGE = -32001,
+    RPC_NOT_READY = -32002,
+    RPC_UNSUPPORTED_VERSION = -32003,
+    RPC_UNAUTHORIZED = -32004,
+    RPC_NOT_FOUND = -32005,
+    RPC_INVALID_INPUT = -32006,
+    RPC_INVALID_PLAN = -32007,
+    RPC_UNRESOLVED_INTEGRATION = -32008,
+    RPC_BUSY = -32009,
+    RPC_RUN_ID_CONFLICT = -32010,
+    RPC_WRONG_STATE = -32011,
+    RPC_JOURNAL_FULL = -32012,
+    RPC_KEY_CONFLICT = -32013,
+    RPC_TIMEOUT = -32014,
+    RPC_CANCELLED = -32015
+};
+
+struct rpc_error {
+    int code;
+    char message[256];
+    char data[LIMIT_ERROR_DATA]; /* raw JSON, "" for none */
+};
+
+/* Fills an error without data. */
+void rpc_error_set(struct rpc_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* --- envelopes --------------------------------------------------------------------------------------------------- */
+
+enum rpc_kind { RPC_REQUEST, RPC_NOTIFICATION, RPC_RESPONSE };
+
+/* All views point into the message that was read; raw JSON values, STR_NONE where absent. */
+struct rpc_envelope {
+    enum rpc_kind kind;
+    struct str id;     /* raw: a string or an integer; null only in responses */
+    char method[48];   /* requests and notifications; longer names are unknown anyway and come out as "" */
+    struct str params; /* raw object, or STR_NONE */
+    struct str result, error;
+};
+
+/* Reads one message (already without its line feed).  On failure *error is what to answer, and envelope->id is what could be read
+ * of the id (STR_NONE: answer with null). */
+enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error);
+
+/* Writers for whole messages, without framing. */
+void rpc_write_error(struct out *out, struct str id, const struct rpc_error *error);
+/* {"jsonrpc":"2.0","method":…,"params":  then the caller writes the params value and calls rpc_end. */
+struct json_writer rpc_begin_notification(struct out *out, const char *method);
+struct json_writer rpc_begin_request(struct out *out, const char *id, const char *method);
+struct json_writer rpc_begin_result(struct out *out, struct str id);
+void rpc_end(struct json_writer *w);
+
+/* --- peers, calls, answers ---------------------------------------------------------------------------------------- */
+
+enum rpc_channel { RPC_LOCAL, RPC_GATEWAY };
+
+struct rpc_peer {
+    enum rpc_channel channel;
+    char by[LIMIT_KEY + 8];  /* "uid:1000", or the gateway's name */
+    uint32_t generation;     /* rises whenever the place is given to another connection */
+    unsigned pending;        /* calls that were put off and are not answered yet */
+    /* Lends room for one whole message; the answer is what was written when `end` is called (nothing if it overflowed: `end` is then
+     * called with ok false and the begun bytes are taken back).  Callers never hold it across turns. */
+    struct out *(*begin)(struct rpc_peer *peer);
+    void (*end)(struct rpc_peer *peer, bool ok);
+};
+
+/* The command that a gateway's request carries (contract §6). */
+struct rpc_command {
+    bool present;
+    uint64_t seq;
+    char key[LIMIT_KEY + 1];
+    unsigned char digest[32]; /* SHA-256 of the method and of the params without `command`, byte for byte */
+};
+
+/* A request that is to be answered: now, or later from a copy (all members are values). */
+struct rpc_call {
+    struct rpc_peer *peer;
+    uint32_t generation;
+    char id[6 * LIMIT_ID + 3]; /* raw; "" for a notification: no answer */
+    struct rpc_command command;
+};
+
+/* Begins the answer: the writer stands where the result value goes.  NULL when the peer has gone (nothing to do then) or the
+ * call is a notification. */
+struct json_writer *rpc_answer_begin(struct rpc_call *call, struct json_writer *w);
+/* Ends it; an answer that did not fit is replaced by -32001 with limit. */
+void rpc_answer_end(struct rpc_call *call, struct json_writer *w);
+void rpc_answer_error(struct rpc_call *call, const struct rpc_error *error);
+/* A raw result value. */
+void rpc_answer_raw(struct rpc_call *call, struct str result);
+/* The call will be answered in a later turn: keep the copy.  The peer counts it as pending until it is answered. */
+void rpc_put_off(struct rpc_call *call, struct rpc_call *copy);
+/* Goes before the answer of a call that was put off: the peer may be read again. */
+void rpc_resume(struct rpc_call *call);
+/* -32602 with path and reason. */
+void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reason);
+/* Reads params by a field table; on a problem it answers the call (-32602, or -32600 for a member given twice) and says false. */
+bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields, size_t count, void *into);
+
+/* --- the method table ---------------------------------------------------------------------------------------------- */
+
+enum {
+    RPC_METHOD_LOCAL_ONLY = 1,
+    RPC_METHOD_CHANGES = 2 /* over the link it must carry `command` */
+};
+
+struct rpc_method {
+    const char *name;
+    unsigned flags;
+    /* Answers `call` now, or puts it off.  `params` is a raw object ("{}" where the request had none). */
+    void (*handle)(void *context, struct rpc_call *call, struct str params);
+};
+
+/* Calls the method that an envelope names and answers every error itself; responses are nobody's business here. */
+struct rpc_dispatcher {
+    const struct rpc_method *methods;
+    size_t count;
+    void *context;
+    /* Asked before a method that changes something and carries a command; true: it has been answered (repeated key, forgotten seq). */
+    bool (*on_command)(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params);
+};
+
+void rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer, const struct rpc_envelope *envelope);
+
+#endif
