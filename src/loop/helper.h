@@ -38,9 +38,7 @@ struct helper {
     int64_t pid; /* 0: not running */
     size_t n;    /* bytes of the answer so far */
     bool ended, reaped;
-    enum err outcome;
     int exit_code, signal;
-    char words[96];
     struct helper *next, *previous;
 };
 
