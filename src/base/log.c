@@ -5,6 +5,7 @@
 #include "port.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #define LOG_LINE_BYTES 1024
 
@@ -54,11 +55,12 @@ void log_write(enum log_level level, const char *room, const char *format, ...)
 
     if (level > log_threshold)
         return;
+    text[0] = '\0';
     va_start(args, format);
     out_vformat(&message, format, args);
     va_end(args);
-    if (message.overflow) /* vsnprintf has written what fits */
-        message = (struct out){.p = text, .cap = sizeof text, .n = sizeof text - 1};
+    if (message.overflow) /* vsnprintf has written what fits, and a NUL */
+        message = (struct out){.p = text, .cap = sizeof text, .n = strlen(text)};
 
     if (log_form == LOG_JSON) {
         out_text(&line, "{\"time\":\"");

@@ -26,6 +26,13 @@ static void civil_from_days(int64_t days, int64_t *year, int64_t *month, int64_t
     *year = year_of_era + era * 400 + (*month <= 2);
 }
 
+static int64_t days_in(int64_t year, int64_t month)
+{
+    static const int64_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && leap);
+}
+
 static void write_padded(struct out *out, int64_t value, int width)
 {
     char digits[8];
@@ -84,7 +91,8 @@ bool time_read(struct str text, int64_t *unix_ms)
         !read_digits(text, 11, 2, &hour) || !read_digits(text, 14, 2, &minute) ||
         !read_digits(text, 17, 2, &second) || !read_digits(text, 20, 3, &ms))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
+    if (month < 1 || month > 12 || day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 ||
+        second > 60)
         return false;
     *unix_ms = days_from_civil(year, (int)month, (int)day) * 86400000 + hour * 3600000 + minute * 60000 +
                second * 1000 + ms;
