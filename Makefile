@@ -76,7 +76,7 @@ kconfig  = cd $(B) && srctree=$(CURDIR)
 AUTOCONF := $(B)/include/autoconf.h
 
 # These goals work without a configuration; some of them make one.
-BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch install-deps
+BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -261,9 +261,119 @@ $(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(ca
 
 -include $(patsubst %.o,%.d,$(call OBJ,$(SRC) $(PORT_SRC) $(wildcard tests/*/*.c)))
 
-.PHONY: clean distclean
+# --- tests ---------------------------------------------------------------------------------
+
+# Each suite leaves its count in $(B)/results; `make test` sums them up and ends with one line.
+TESTS   := $(PYTHON) tests/run_tests.py
+RESULTS := $(B)/results
+TEST_VARIANT ?= plain
+export TEST_VARIANT
+
+.PHONY: run test unit e2e fuzz-replay builds bench bench-programs
+run: ## the example, from the command line to the gateway's store and back
+	@$(setup) build
+	+@$(sub) all
+	@BUILD=$(abspath $(B)) port/demo/run.sh
+
+test: ## everything that must pass, and the count
+	@$(setup) build test
+	@rm -rf $(RESULTS)
+	+@$(sub) all unit-programs test-programs fuzz-programs
+	+@for suite in unit e2e fuzz-replay builds; do $(sub) $$suite || :; done
+	@$(TESTS) sum $(addprefix $(RESULTS)/,unit e2e fuzz-replay builds)
+
+unit: $(UNIT_PROGRAMS) ## tests of single files, with cmocka
+	@$(TESTS) unit --result $(RESULTS)/unit $(if $(WRAP),--wrap '$(WRAP)' --timeout 900) $(UNIT_PROGRAMS)
+
+# E2E_BUILD: programs that stand in for those of $(B), with the same names.
+e2e: all test-programs ## tests of whole programs, with pytest; PYTEST_ARGS= selects
+	@mkdir -p $(RESULTS); rm -f $(RESULTS)/e2e.xml; rc=0; \
+	BUILD=$(abspath $(or $(E2E_BUILD),$(B))) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider \
+		--junitxml=$(RESULTS)/e2e.xml $(PYTEST_ARGS) $(or $(wildcard tests/e2e),tests/builds) </dev/null || rc=$$?; \
+	$(TESTS) junit --status $$rc --result $(RESULTS)/e2e $(RESULTS)/e2e.xml
+
+fuzz-replay: $(FUZZ_PROGRAMS) ## the corpora through the fuzz targets, any compiler
+	@$(TESTS) replay --result $(RESULTS)/fuzz-replay $(FUZZ_PROGRAMS)
+
+builds: $(DEPS_STAMPS) ## other configurations, incremental builds, offline, install
+	@MAKE='$(MAKE)' B=$(B)/check DEPS_DIR=$(abspath $(DEPS_DIR)) DEPS_CACHE='$(DEPS_CACHE)' \
+		KCONFIG_SEED=$(or $(KCONFIG_SEED),$(shell date +%s)) \
+		$(TESTS) tap --result $(RESULTS)/builds -- tests/builds/run
+
+bench-programs: $(BENCH_PROGRAMS)
+bench: bench-programs ## measurements
+	@for program in $(BENCH_PROGRAMS); do $$program || exit 1; done
+
+# A tree of its own with the configuration of this one: $(call tree,NAME,VARIABLES).
+tree = mkdir -p $(B)/$(1); [ ! -f $(B)/.config ] || cmp -s $(B)/.config $(B)/$(1)/.config || cp $(B)/.config $(B)/$(1)/.config; \
+	tree_make() { TEST_VARIANT=$(1) $(sub) B=$(B)/$(1) HARDEN= $(2) "$$@"; }
+
+# What a sanitizer or valgrind finds goes to a file, because a daemon's error stream may be anywhere;
+# any such file is a failed test, whatever the programs exited with.
+reports = if [ -z "$$(find $(1) -type f -size +0 2>/dev/null)" ]; then echo 'ok - no reports'; else \
+	echo 'not ok - reports in $(1):'; find $(1) -type f -size +0 -exec head -n 60 {} +; fi
+
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+.PHONY: asan valgrind fuzz fuzz-long
+asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
+	@$(setup) build test
+	@rm -rf $(B)/asan/results $(B)/asan/reports; mkdir -p $(B)/asan/reports
+	+@$(call tree,asan,CFLAGS='$(SANITIZE)'); tree_make all unit-programs test-programs fuzz-programs && \
+	export ASAN_OPTIONS=log_path=$(abspath $(B))/asan/reports/asan UBSAN_OPTIONS=print_stacktrace=1 && \
+	for suite in unit e2e fuzz-replay; do tree_make $$suite || :; done
+	@$(call reports,$(B)/asan/reports) | $(TESTS) tap --result $(B)/asan/results/reports
+	@$(TESTS) sum $(addprefix $(B)/asan/results/,unit e2e fuzz-replay reports)
+
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite
+valgrind: ## unit and e2e tests under valgrind
+	@$(setup) build test valgrind
+	@rm -rf $(B)/valgrind; mkdir -p $(B)/valgrind/reports
+	+@$(sub) all unit-programs test-programs
+	@for file in $(B)/*; do [ ! -f $$file ] || ln -s $(abspath $(B))/$${file##*/} $(B)/valgrind/; done
+	@for name in charter-daemon charter charter-gateway; do rm -f $(B)/valgrind/$$name; \
+		printf '#!/bin/sh\nexec $(VALGRIND) --log-file=%s/reports/%s.%%p %s "$$@"\n' $(abspath $(B))/valgrind $$name $(abspath $(B))/$$name \
+			>$(B)/valgrind/$$name; chmod +x $(B)/valgrind/$$name; done
+	+@for suite in unit e2e; do TEST_VARIANT=valgrind $(sub) $$suite RESULTS=$(B)/valgrind/results WRAP='$(VALGRIND)' \
+		E2E_BUILD=$(B)/valgrind || :; done
+	@$(call reports,$(B)/valgrind/reports) | $(TESTS) tap --result $(B)/valgrind/results/reports
+	@$(TESTS) sum $(addprefix $(B)/valgrind/results/,unit e2e reports)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS=60 with libFuzzer
+	@$(setup) build test fuzz
+	+@$(call tree,fuzzing,CC=clang FUZZ_ENGINE=-fsanitize=fuzzer CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link'); \
+	tree_make fuzz-programs && $(TESTS) fuzz --seconds $(FUZZ_SECONDS) --result $(RESULTS)/fuzz \
+		$(patsubst tests/fuzz/%.c,$(B)/fuzzing/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz-long: ## the same for ten minutes each
+	+@$(sub) fuzz FUZZ_SECONDS=600
+
+# --- style and rules -----------------------------------------------------------------------
+
+.PHONY: lint format
+lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
+	@$(setup) build test lint
+	+@$(sub) $(AUTOCONF) deps
+	+@MAKE='$(MAKE)' B=$(B)/lint DEPS_DIR=$(abspath $(DEPS_DIR)) $(TESTS) tap --result $(RESULTS)/lint -- tests/lint/run; \
+	rc=$$?; $(TESTS) sum $(RESULTS)/lint; exit $$rc
+format: ## put every C file into the form of .clang-format
+	$(Q)clang-format -i $$(find src port include tests -name '*.[ch]')
+
+# --- install, help, clean ------------------------------------------------------------------
+
+.PHONY: install help clean distclean deps
+deps: $(DEPS_STAMPS)
+install: all ## to DESTDIR and PREFIX=/usr/local
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
+	$(Q)for program in $(PROGRAMS); do install -m 755 $$program $(DESTDIR)$(PREFIX)/bin/ && \
+		$(STRIP) $(DESTDIR)$(PREFIX)/bin/$${program##*/} || exit 1; done
+	$(Q)for header in $(wildcard include/charter/*.h); do \
+		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/charter/$${header##*/} || exit 1; done
+
+help: ## this list
+	@echo 'make [TARGET] [B=build] [V=1] [WERROR=1] [CC=] [CFLAGS=] [LDFLAGS=] [DEPS=fetch|system] [DEPS_CACHE=DIR]'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+
 clean: ## remove what was built; the configuration and fetched archives stay
-	$(Q)if [ -f $(B)/.config ]; then cp $(B)/.config $(B).config.keep; fi; rm -rf $(B); \
+	$(Q)if [ -f $(B)/.config ]; then mv $(B)/.config $(B).config.keep; fi; rm -rf $(B); \
 		if [ -f $(B).config.keep ]; then mkdir -p $(B); mv $(B).config.keep $(B)/.config; fi
 distclean: ## remove the build directory with the configuration
 	$(Q)rm -rf $(B)
