@@ -129,14 +129,13 @@ savedefconfig: $(B)/.config ## write what differs from the defaults to $(B)/defc
 # mbedTLS is compiled for what the configuration wants of it, each in a place of its own.
 MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls,hash)
 ifeq ($(DEPS),system)
-# pkg-config decides; port/deps/system says what is missing or too old.
-DEPS_PKGS   := mbedcrypto $(if $(CONFIG_TLS),mbedtls mbedx509) libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
-DEPS_STAMPS := $(B)/deps-system
-DEPS_CPPFLAGS = $(shell pkg-config --cflags $(DEPS_PKGS))
-DEPS_LIBS     = $(shell pkg-config --libs $(DEPS_PKGS))
-$(DEPS_STAMPS): port/deps/system $(B)/include/config/auto.conf
-	$(Q)port/deps/system $(DEPS_PKGS)
-	@touch $@
+DEPS_PKGS   := $(if $(CONFIG_TLS),mbedtls mbedx509) mbedcrypto libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
+DEPS_STAMPS := $(B)/deps-system-$(words $(DEPS_PKGS)).mk
+$(DEPS_STAMPS): port/deps/system
+	$(Q)CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' LDFLAGS='$(LDFLAGS)' port/deps/system $@ $(DEPS_PKGS)
+ifneq ($(CONFIG_MESSAGE_BYTES),)
+-include $(DEPS_STAMPS)
+endif
 else
 DEPS_BUILT := $(MBEDTLS) wslay jsmn $(if $(CONFIG_YAML),libyaml)
 DEPS_LIBS  := $(DEPS_DIR)/$(MBEDTLS)/lib/libmbedtls.a $(DEPS_DIR)/wslay/lib/libwslay.a \
