@@ -219,12 +219,10 @@ $(B)/.flags: FORCE
 $(B)/.members: FORCE
 	$(call keep,$(LIB_SRC))
 
-$(B)/obj/src/%.o $(B)/obj/port/%.o: ALL_CFLAGS += $(SRC_WARN)
-$(B)/obj/tests/%.o: ALL_CPPFLAGS += -Itests/unit -Itests
 $(B)/obj/%.o: %.c $(B)/.flags $(DEPS_STAMPS) | $(AUTOCONF)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Itests/unit -Itests,$(SRC_WARN)) -MMD -MP -c -o $@ $<
 
 # q, not r: files of the same name in two rooms are two members. D: no dates, no users.
 $(LIB): $(call OBJ,$(LIB_SRC)) $(B)/.members
@@ -318,7 +316,8 @@ asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
 	@$(setup) build test
 	@rm -rf $(B)/asan/results $(B)/asan/reports; mkdir -p $(B)/asan/reports
 	+@$(call tree,asan,CFLAGS='$(SANITIZE)'); tree_make all unit-programs test-programs fuzz-programs && \
-	export ASAN_OPTIONS=log_path=$(abspath $(B))/asan/reports/asan UBSAN_OPTIONS=print_stacktrace=1 && \
+	export ASAN_OPTIONS=log_path=$(abspath $(B))/asan/reports/asan \
+		UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath $(B))/asan/reports/ubsan && \
 	for suite in unit e2e fuzz-replay; do tree_make $$suite || :; done
 	@$(call reports,$(B)/asan/reports) | $(TESTS) tap --result $(B)/asan/results/reports
 	@$(TESTS) sum $(addprefix $(B)/asan/results/,unit e2e fuzz-replay reports)
@@ -350,7 +349,7 @@ fuzz-long: ## the same for ten minutes each
 .PHONY: lint format
 lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	@$(setup) build test lint
-	+@$(sub) $(AUTOCONF) deps
+	+@$(sub) deps
 	+@MAKE='$(MAKE)' B=$(B)/lint DEPS_DIR=$(abspath $(DEPS_DIR)) $(TESTS) tap --result $(RESULTS)/lint -- tests/lint/run; \
 	rc=$$?; $(TESTS) sum $(RESULTS)/lint; exit $$rc
 format: ## put every C file into the form of .clang-format
@@ -359,7 +358,7 @@ format: ## put every C file into the form of .clang-format
 # --- install, help, clean ------------------------------------------------------------------
 
 .PHONY: install help clean distclean deps
-deps: $(DEPS_STAMPS)
+deps: $(DEPS_STAMPS) $(AUTOCONF)
 install: all ## to DESTDIR and PREFIX=/usr/local
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
 	$(Q)for program in $(PROGRAMS); do install -m 755 $$program $(DESTDIR)$(PREFIX)/bin/ && \
