@@ -1,5 +1,6 @@
-/* Owns the grammar of RFC 8259: one state, one byte, the next state.  Never looks back or ahead, never keeps text.
- * Invariant: `depth` containers are open and bit d of `is_object` tells the kind of the one at depth d. */
+/* Owns the grammar of RFC 8259: one state, one byte, the next state.  Never looks back or ahead,
+ * never keeps text. Invariant: `depth` containers are open and bit d of `is_object` tells the kind
+ * of the one at depth d. */
 #include "json/check.h"
 
 #include "json/utf8.h"
@@ -53,8 +54,8 @@ static const char REASON_BEHIND[] = "more text behind the value";
 
 void json_check_start(struct json_check *check, unsigned depth_max)
 {
-    *check = (struct json_check){.depth_max = (uint8_t)(depth_max < DEPTH_LIMIT ? depth_max : DEPTH_LIMIT),
-                                 .state = VALUE};
+    *check = (struct json_check){
+        .depth_max = (uint8_t)(depth_max < DEPTH_LIMIT ? depth_max : DEPTH_LIMIT), .state = VALUE};
 }
 
 static bool is_space(unsigned char byte)
@@ -161,7 +162,8 @@ static const char *on_after(struct json_check *check, unsigned char byte, enum j
 }
 
 /* The byte behind a number or literal. */
-static const char *on_scalar_end(struct json_check *check, unsigned char byte, enum json_event *event)
+static const char *on_scalar_end(struct json_check *check, unsigned char byte,
+                                 enum json_event *event)
 {
     uint8_t level = check->depth;
     const char *problem = on_after(check, byte, event);
@@ -173,7 +175,9 @@ static const char *on_scalar_end(struct json_check *check, unsigned char byte, e
 
 static const char *on_literal(struct json_check *check, unsigned char byte)
 {
-    const char *word = check->code_point == 't' ? "true" : check->code_point == 'f' ? "false" : "null";
+    const char *word = check->code_point == 't'   ? "true"
+                       : check->code_point == 'f' ? "false"
+                                                  : "null";
     if (byte != (unsigned char)word[check->sub])
         return REASON_LITERAL;
     if (word[++check->sub] == '\0')
@@ -375,8 +379,9 @@ enum err json_check_byte(struct json_check *check, unsigned char byte, enum json
     return OK;
 }
 
-/* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII.  A byte less than n borrows
- * from its top bit; a borrow may reach the byte above and cry wolf, which only sends that byte the slow way. */
+/* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII.  A byte
+ * less than n borrows from its top bit; a borrow may reach the byte above and cry wolf, which only
+ * sends that byte the slow way. */
 static bool has_special(uint64_t word)
 {
     const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;

@@ -1,5 +1,6 @@
-/* Whether two JSON texts are the same value.  Never takes heap; recursion is bounded by DEPTH_MAX, which no checked
- * text exceeds.  Invariant: time is bounded by the length of the texts times (members / CHUNK + depth). */
+/* Whether two JSON texts are the same value.  Never takes heap; recursion is bounded by DEPTH_MAX,
+ * which no checked text exceeds.  Invariant: time is bounded by the length of the texts times
+ * (members / CHUNK + depth). */
 #include "json/read.h"
 
 #include "json/internal.h"
@@ -13,7 +14,7 @@ struct chunk {
     struct str text;       /* where the walk over its members began */
     uint32_t place[CHUNK]; /* of each member's name in it */
     uint32_t hash[CHUNK];
-    uint8_t slots[SLOTS];  /* index into the above, plus 1 */
+    uint8_t slots[SLOTS]; /* index into the above, plus 1 */
     unsigned count;
 };
 
@@ -28,7 +29,8 @@ static struct str member_at(const struct chunk *chunk, unsigned index, struct st
 }
 
 /* Index of the member with that name, or count; *slot is where it is or belongs. */
-static unsigned chunk_find(const struct chunk *chunk, struct str name, uint32_t hash, unsigned *slot)
+static unsigned chunk_find(const struct chunk *chunk, struct str name, uint32_t hash,
+                           unsigned *slot)
 {
     struct str value;
     for (*slot = hash % SLOTS; chunk->slots[*slot] != 0; *slot = (*slot + 1) % SLOTS) {
@@ -87,7 +89,8 @@ static bool chunk_is_absent(const struct chunk *chunk, struct json_walk walk)
     return true;
 }
 
-/* The same number of members in any order.  Names that stand twice have no order to compare by: not equal. */
+/* The same number of members in any order.  Names that stand twice have no order to compare by: not
+ * equal. */
 static bool members_equal(struct json_walk a, struct json_walk b, unsigned depth)
 {
     struct chunk chunk;
@@ -116,12 +119,15 @@ static bool containers_equal(struct str raw_a, struct str raw_b, unsigned depth)
     for (;;) {
         struct json_walk before_a = a, before_b = b;
         struct str name_a, name_b, value_a, value_b;
-        bool has_a = json_walk_next(&a, &name_a, &value_a), has_b = json_walk_next(&b, &name_b, &value_b);
+        bool has_a = json_walk_next(&a, &name_a, &value_a),
+             has_b = json_walk_next(&b, &name_b, &value_b);
         if (!has_a || !has_b)
             return has_a == has_b;
-        /* Most objects that are compared were written by the same hand, in the same order: this loop is enough. */
+        /* Most objects that are compared were written by the same hand, in the same order: this
+         * loop is enough. */
         if (before_a.is_object && !json_string_equal(name_a, name_b))
-            return walk_count(before_a) == walk_count(before_b) && members_equal(before_a, before_b, depth);
+            return walk_count(before_a) == walk_count(before_b) &&
+                   members_equal(before_a, before_b, depth);
         if (!equal_at(value_a, value_b, depth))
             return false;
     }

@@ -1,5 +1,6 @@
-/* Compares numbers by their decimal value, in the form they are written in: nothing is converted, so nothing is
- * rounded and no exponent is too large.  Invariant: each comparison is one pass over both texts. */
+/* Compares numbers by their decimal value, in the form they are written in: nothing is converted,
+ * so nothing is rounded and no exponent is too large.  Invariant: each comparison is one pass over
+ * both texts. */
 #include "json/read.h"
 
 /* value = 0.d1d2d3… * 10^(exponent + shift), d1 not 0; zero has no digits. */
@@ -56,11 +57,14 @@ static struct decimal read_decimal(struct str raw)
 /* The digit `place` places before the end, 0 where there is none. */
 static int digit_from_end(struct str digits, size_t place)
 {
-    return place < digits.n && is_digit(digits.p[digits.n - 1 - place]) ? digits.p[digits.n - 1 - place] - '0' : 0;
+    return place < digits.n && is_digit(digits.p[digits.n - 1 - place])
+               ? digits.p[digits.n - 1 - place] - '0'
+               : 0;
 }
 
-/* a's written exponent less b's, exact up to 10^17 and of the right sign beyond: once the sum of the leading digits
- * is that far from 0, no digit that follows can bring it back, nor can the shifts, which are text lengths. */
+/* a's written exponent less b's, exact up to 10^17 and of the right sign beyond: once the sum of
+ * the leading digits is that far from 0, no digit that follows can bring it back, nor can the
+ * shifts, which are text lengths. */
 static int64_t exponent_difference(const struct decimal *a, const struct decimal *b)
 {
     const int64_t far = 100000000000000000;
@@ -68,7 +72,8 @@ static int64_t exponent_difference(const struct decimal *a, const struct decimal
     size_t places = a->exponent.n > b->exponent.n ? a->exponent.n : b->exponent.n;
     while (places > 0 && difference < far && difference > -far) {
         places--;
-        int digit_a = digit_from_end(a->exponent, places), digit_b = digit_from_end(b->exponent, places);
+        int digit_a = digit_from_end(a->exponent, places),
+            digit_b = digit_from_end(b->exponent, places);
         difference = difference * 10 + (a->exponent_is_negative ? -digit_a : digit_a) -
                      (b->exponent_is_negative ? -digit_b : digit_b);
     }

@@ -1,6 +1,7 @@
-/* Trees of tokens.  The one file that knows jsmn; it owns how deep jsmn may look.  Never trusts jsmn with unchecked
- * text's meaning: jsmn takes much that is not JSON, so json/check.h always runs before.  Invariant: a container that
- * was not descended into is one token without children, and its parent counts it like any other. */
+/* Trees of tokens.  The one file that knows jsmn; it owns how deep jsmn may look.  Never trusts
+ * jsmn with unchecked text's meaning: jsmn takes much that is not JSON, so json/check.h always runs
+ * before.  Invariant: a container that was not descended into is one token without children, and
+ * its parent counts it like any other. */
 #include "json/read.h"
 
 #include "json/internal.h"
@@ -47,17 +48,19 @@ static enum err append_opaque(struct json_doc *doc, jsmn_parser *parser)
     size_t start = parser->pos, end = json_skip(doc->text, start);
     if (parser->toknext >= doc->max)
         return ERR_FULL;
-    tokens[parser->toknext++] = (jsmntok_t){.type = doc->text.p[start] == '{' ? JSMN_OBJECT : JSMN_ARRAY,
-                                            .start = (int)start,
-                                            .end = (int)end,
-                                            .parent = parser->toksuper};
+    tokens[parser->toknext++] =
+        (jsmntok_t){.type = doc->text.p[start] == '{' ? JSMN_OBJECT : JSMN_ARRAY,
+                    .start = (int)start,
+                    .end = (int)end,
+                    .parent = parser->toksuper};
     if (parser->toksuper >= 0)
         tokens[parser->toksuper].size++;
     parser->pos = (unsigned)end;
     return OK;
 }
 
-/* Feeds jsmn up to each bracket that would open a container deeper than `depth`, and steps over that one. */
+/* Feeds jsmn up to each bracket that would open a container deeper than `depth`, and steps over
+ * that one. */
 static enum err run_bounded(struct json_doc *doc, jsmn_parser *parser, unsigned depth)
 {
     unsigned open = 0;
@@ -85,7 +88,8 @@ static enum err run_bounded(struct json_doc *doc, jsmn_parser *parser, unsigned 
     return OK;
 }
 
-enum err json_parse(struct json_doc *doc, struct str text, struct json_token *tokens, size_t max, unsigned depth)
+enum err json_parse(struct json_doc *doc, struct str text, struct json_token *tokens, size_t max,
+                    unsigned depth)
 {
     jsmn_parser parser;
     enum err err = OK;
@@ -126,7 +130,8 @@ enum json_type json_node_type(struct json_node node)
     return json_type(json_node_raw(node));
 }
 
-bool json_node_next(struct json_node container, uint32_t *cursor, struct str *name, struct json_node *value)
+bool json_node_next(struct json_node container, uint32_t *cursor, struct str *name,
+                    struct json_node *value)
 {
     const jsmntok_t *tokens = tokens_of(container.doc);
     uint32_t count = (uint32_t)container.doc->count;

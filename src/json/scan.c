@@ -1,6 +1,6 @@
-/* Extents of wanted members in a stream.  Owns which member is open at the first two levels; the grammar is
- * json/check.c's, whose events it follows.  Never keeps text but the name being read.  Invariant: at most one wanted
- * member per level is open at a time. */
+/* Extents of wanted members in a stream.  Owns which member is open at the first two levels; the
+ * grammar is json/check.c's, whose events it follows.  Never keeps text but the name being read.
+ * Invariant: at most one wanted member per level is open at a time. */
 #include "json/scan.h"
 
 #include "base/assert.h"
@@ -8,16 +8,19 @@
 
 #include <string.h>
 
-void json_scan_start(struct json_scan *scan, const struct json_scan_path *paths, size_t count, unsigned depth_max)
+void json_scan_start(struct json_scan *scan, const struct json_scan_path *paths, size_t count,
+                     unsigned depth_max)
 {
     ASSERT(count <= JSON_SCAN_PATHS);
-    *scan = (struct json_scan){.paths = paths, .count = count, .duplicate = -1, .open = {-1, -1}, .outer = -1};
+    *scan = (struct json_scan){
+        .paths = paths, .count = count, .duplicate = -1, .open = {-1, -1}, .outer = -1};
     json_check_start(&scan->check, depth_max);
 }
 
 static bool key_is(const struct json_scan *scan, const char *name)
 {
-    return scan->key_length <= JSON_SCAN_KEY && str_is(str_range(scan->key, scan->key_length), name);
+    return scan->key_length <= JSON_SCAN_KEY &&
+           str_is(str_range(scan->key, scan->key_length), name);
 }
 
 static void key_add(struct json_scan *scan, const char *bytes, size_t n)
@@ -78,7 +81,8 @@ static void key_end(struct json_scan *scan, unsigned level)
             }
             if (path->inner == NULL)
                 scan->open[0] = (int8_t)i;
-        } else if (level == 2 && scan->outer >= 0 && path->inner != NULL && key_is(scan, path->inner) &&
+        } else if (level == 2 && scan->outer >= 0 && path->inner != NULL &&
+                   key_is(scan, path->inner) &&
                    strcmp(path->outer, scan->paths[scan->outer].outer) == 0) {
             scan->open[1] = (int8_t)i;
             mark(scan, &scan->seen, i);

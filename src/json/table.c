@@ -1,6 +1,6 @@
-/* Field tables: which members an object must and may have, of which type, and where they go.  Owns the words of the
- * refusals.  Never writes a member that did not pass.  Invariant: the first problem in the text's order is the one
- * that is told, missing members after all others. */
+/* Field tables: which members an object must and may have, of which type, and where they go.  Owns
+ * the words of the refusals.  Never writes a member that did not pass.  Invariant: the first
+ * problem in the text's order is the one that is told, missing members after all others. */
 #include "json/read.h"
 
 #include "base/assert.h"
@@ -23,8 +23,8 @@ static void refuse(struct json_field_error *error, const char *path, const char 
     str_copy(str_head(str_of(path), sizeof error->path - 1), error->path, sizeof error->path);
 }
 
-static bool wants(enum json_type type, struct str raw, const char *reason, const struct json_field *field,
-                  struct json_field_error *error)
+static bool wants(enum json_type type, struct str raw, const char *reason,
+                  const struct json_field *field, struct json_field_error *error)
 {
     if (json_type(raw) == type)
         return true;
@@ -32,7 +32,8 @@ static bool wants(enum json_type type, struct str raw, const char *reason, const
     return false;
 }
 
-static bool read_text(struct str raw, const struct json_field *field, char *to, struct json_field_error *error)
+static bool read_text(struct str raw, const struct json_field *field, char *to,
+                      struct json_field_error *error)
 {
     ASSERT(field->size > 0);
     struct out out = out_on(to, field->size - 1);
@@ -50,7 +51,8 @@ static bool read_text(struct str raw, const struct json_field *field, char *to, 
     return false;
 }
 
-static bool read_integer(struct str raw, const struct json_field *field, int64_t *to, struct json_field_error *error)
+static bool read_integer(struct str raw, const struct json_field *field, int64_t *to,
+                         struct json_field_error *error)
 {
     int64_t value;
     if (!json_integer(raw, &value)) {
@@ -58,14 +60,16 @@ static bool read_integer(struct str raw, const struct json_field *field, int64_t
         return false;
     }
     if (field->minimum < field->maximum && (value < field->minimum || value > field->maximum)) {
-        refuse(error, field->name, "must be from %" PRId64 " to %" PRId64, field->minimum, field->maximum);
+        refuse(error, field->name, "must be from %" PRId64 " to %" PRId64, field->minimum,
+               field->maximum);
         return false;
     }
     *to = value;
     return true;
 }
 
-static bool read_field(struct str raw, const struct json_field *field, void *to, struct json_field_error *error)
+static bool read_field(struct str raw, const struct json_field *field, void *to,
+                       struct json_field_error *error)
 {
     switch (field->type) {
     case JSON_FIELD_INTEGER:

@@ -30,7 +30,8 @@ bool utf8_lead(unsigned char byte, uint8_t *following, uint8_t *low, uint8_t *hi
 size_t utf8_length(struct str text)
 {
     uint8_t following, low, high;
-    if (text.n == 0 || !utf8_lead((unsigned char)text.p[0], &following, &low, &high) || text.n <= following)
+    if (text.n == 0 || !utf8_lead((unsigned char)text.p[0], &following, &low, &high) ||
+        text.n <= following)
         return 0;
     for (size_t i = 1; i <= following; i++) {
         unsigned char byte = (unsigned char)text.p[i];

@@ -1,5 +1,6 @@
-/* Scalars in their raw form: what type a value has, what a string says, what integer stands there.  Never looks into
- * containers.  Invariant: a string is read only through next_piece(), so every reader treats escapes alike. */
+/* Scalars in their raw form: what type a value has, what a string says, what integer stands there.
+ * Never looks into containers.  Invariant: a string is read only through next_piece(), so every
+ * reader treats escapes alike. */
 #include "json/read.h"
 
 #include "json/internal.h"
@@ -8,8 +9,9 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-    [JSON_NONE] = "nothing",  [JSON_NULL] = "null",   [JSON_BOOLEAN] = "boolean", [JSON_NUMBER] = "number",
-    [JSON_STRING] = "string", [JSON_ARRAY] = "array", [JSON_OBJECT] = "object",
+    [JSON_NONE] = "nothing",  [JSON_NULL] = "null",     [JSON_BOOLEAN] = "boolean",
+    [JSON_NUMBER] = "number", [JSON_STRING] = "string", [JSON_ARRAY] = "array",
+    [JSON_OBJECT] = "object",
 };
 
 enum json_type json_type(struct str raw)
@@ -77,7 +79,8 @@ static bool hex_unit(struct str escape, uint32_t *unit)
     return true;
 }
 
-/* Decodes the escape at the head; the bytes that it takes.  What the check would have refused becomes U+FFFD. */
+/* Decodes the escape at the head; the bytes that it takes.  What the check would have refused
+ * becomes U+FFFD. */
 static size_t read_escape(struct str text, uint32_t *code_point)
 {
     static const char letters[] = "\"\\/bfnrt";
@@ -103,7 +106,8 @@ static size_t read_escape(struct str text, uint32_t *code_point)
     return 12;
 }
 
-/* Takes the next piece off the inside of a string: all up to an escape, or one escape decoded into `decoded`. */
+/* Takes the next piece off the inside of a string: all up to an escape, or one escape decoded into
+ * `decoded`. */
 static bool next_piece(struct str *inside, struct str *piece, char decoded[4])
 {
     if (inside->n == 0)

@@ -1,5 +1,5 @@
-/* Walks raw containers without tokens.  Never decodes, never keeps more than a view of what is left.  Invariant: a
- * malformed text ends the walk early, it never leads outside of it. */
+/* Walks raw containers without tokens.  Never decodes, never keeps more than a view of what is
+ * left.  Invariant: a malformed text ends the walk early, it never leads outside of it. */
 #include "json/read.h"
 
 #include "json/internal.h"
@@ -16,7 +16,8 @@ static size_t skip_space(struct str text, size_t at)
     return at;
 }
 
-/* Index behind the string whose quote is at `at`.  Each backslash takes the byte behind it along. */
+/* Index behind the string whose quote is at `at`.  Each backslash takes the byte behind it
+ * along. */
 static size_t skip_string(struct str text, size_t at)
 {
     for (at++; at < text.n; at++) {
@@ -67,7 +68,8 @@ size_t json_skip(struct str text, size_t at)
         break;
     }
     size_t end = at;
-    while (end < text.n && !is_space(text.p[end]) && text.p[end] != ',' && text.p[end] != ']' && text.p[end] != '}')
+    while (end < text.n && !is_space(text.p[end]) && text.p[end] != ',' && text.p[end] != ']' &&
+           text.p[end] != '}')
         end++;
     return end;
 }

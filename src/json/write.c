@@ -1,6 +1,7 @@
-/* The one place where JSON text is put together.  Owns commas, colons and escapes; never looks at whether the text
- * fits, which is the bounded writer's sticky error.  Invariant: after each call the output is a prefix of one JSON
- * value, given calls in a sensible order, which assertions check. */
+/* The one place where JSON text is put together.  Owns commas, colons and escapes; never looks at
+ * whether the text fits, which is the bounded writer's sticky error.  Invariant: after each call
+ * the output is a prefix of one JSON value, given calls in a sensible order, which assertions
+ * check. */
 #include "json/write.h"
 
 #include "base/assert.h"

@@ -1,7 +1,7 @@
-/* Writing JSON into a bounded writer: commas and colons come by themselves, strings are escaped, nothing but what
- * RFC 8259 allows can come out (given that raw pieces are JSON).  Bytes of strings that are not UTF-8 become U+FFFD.
- * What does not fit shows in out->overflow, once, at the end.  At most 64 containers within each other; closing what is
- * not open is a bug and asserted. */
+/* Writing JSON into a bounded writer: commas and colons come by themselves, strings are escaped,
+ * nothing but what RFC 8259 allows can come out (given that raw pieces are JSON).  Bytes of strings
+ * that are not UTF-8 become U+FFFD. What does not fit shows in out->overflow, once, at the end.  At
+ * most 64 containers within each other; closing what is not open is a bug and asserted. */
 #ifndef JSON_WRITE_H
 #define JSON_WRITE_H
 
@@ -32,9 +32,11 @@ void json_null(struct json_writer *w);
 void json_raw(struct json_writer *w, struct str raw);
 void json_time(struct json_writer *w, int64_t unix_ms); /* a string, base/time.h's form */
 /* printf into a string value; messages for people only, cut at 1 KiB. */
-void json_format(struct json_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void json_format(struct json_writer *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* A string in pieces, cut between characters (half a character counts as bytes that are not UTF-8). */
+/* A string in pieces, cut between characters (half a character counts as bytes that are not
+ * UTF-8). */
 void json_string_begin(struct json_writer *w);
 void json_string_add(struct json_writer *w, struct str text);
 void json_string_end(struct json_writer *w);

@@ -1,5 +1,6 @@
-/* The JSON check as a program, so that outside suites can be pointed at the daemon's own code: JSON of any size on
- * stdin; exit 0 when it is valid, 1 when it is refused (reason and offset on stderr), 2 when it cannot be read. */
+/* The JSON check as a program, so that outside suites can be pointed at the daemon's own code: JSON
+ * of any size on stdin; exit 0 when it is valid, 1 when it is refused (reason and offset on
+ * stderr), 2 when it cannot be read. */
 #include "base/limits.h"
 #include "json/check.h"
 
@@ -22,7 +23,8 @@ int main(void)
     if (err == OK)
         err = json_check_end(&check);
     if (err != OK) {
-        fprintf(stderr, "json-check: refused at byte %" PRIu64 ": %s\n", check.offset, check.reason);
+        fprintf(stderr, "json-check: refused at byte %" PRIu64 ": %s\n", check.offset,
+                check.reason);
         return 1;
     }
     return 0;

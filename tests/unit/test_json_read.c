@@ -10,11 +10,11 @@
 
 #include <string.h>
 
-#define assert_str(actual, expected)                                                                                   \
-    do {                                                                                                               \
-        struct str got_ = (actual);                                                                                    \
-        if (!str_is(got_, expected))                                                                                   \
-            fail_msg("got %.*s, not %s", STR_ARG(got_), expected);                                                     \
+#define assert_str(actual, expected)                                                               \
+    do {                                                                                           \
+        struct str got_ = (actual);                                                                \
+        if (!str_is(got_, expected))                                                               \
+            fail_msg("got %.*s, not %s", STR_ARG(got_), expected);                                 \
     } while (0)
 
 static void read_tells_types(void **state)
@@ -127,7 +127,8 @@ static void read_integers_within_64_bits(void **state)
 static void read_walks_members_and_elements(void **state)
 {
     (void)state;
-    struct str object = STR(" { \"a\" : [1, {\"x\":\"]}\"}] ,\"b\\\"\":\"\\\\\",\"\\u0063\": null , \"d\":-1.5e3} ");
+    struct str object = STR(
+        " { \"a\" : [1, {\"x\":\"]}\"}] ,\"b\\\"\":\"\\\\\",\"\\u0063\": null , \"d\":-1.5e3} ");
     struct str name, value;
     struct json_walk walk = json_walk(object);
     assert_int_equal(json_check(object, 8, NULL), OK);
@@ -204,7 +205,8 @@ static void draw(struct json_node node, struct out *out)
     }
 }
 
-static void assert_tree(const char *text, unsigned depth, const char *expected, size_t tokens_expected)
+static void assert_tree(const char *text, unsigned depth, const char *expected,
+                        size_t tokens_expected)
 {
     struct json_token tokens[64];
     struct json_doc doc;
@@ -224,12 +226,21 @@ static void assert_tree(const char *text, unsigned depth, const char *expected, 
 static void read_tree_goes_no_deeper_than_asked(void **state)
 {
     (void)state;
-    const char *text = " {\"a\":[1,[2,{\"x\":[3]}],4],\"b\":{\"c\":{\"d\":\"]}[{\\\"\"}}, \"e\" : [[ ]] , \"f\":true}";
-    assert_tree(text, 0, "(\"a\"(1 (2 (\"x\"(3 ) ) ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )", 22);
+    const char *text = " {\"a\":[1,[2,{\"x\":[3]}],4],\"b\":{\"c\":{\"d\":\"]}[{\\\"\"}}, \"e\" : "
+                       "[[ ]] , \"f\":true}";
+    assert_tree(
+        text, 0,
+        "(\"a\"(1 (2 (\"x\"(3 ) ) ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )",
+        22);
     assert_tree(text, 1, "(\"a\"() \"b\"() \"e\"() \"f\"true )", 9);
     assert_tree(text, 2, "(\"a\"(1 () 4 ) \"b\"(\"c\"() ) \"e\"(() ) \"f\"true )", 15);
-    assert_tree(text, 3, "(\"a\"(1 (2 () ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )", 19);
-    assert_tree(text, 32, "(\"a\"(1 (2 (\"x\"(3 ) ) ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )", 22);
+    assert_tree(text, 3,
+                "(\"a\"(1 (2 () ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )",
+                19);
+    assert_tree(
+        text, 32,
+        "(\"a\"(1 (2 (\"x\"(3 ) ) ) 4 ) \"b\"(\"c\"(\"d\"\"]}[{\\\"\" ) ) \"e\"(() ) \"f\"true )",
+        22);
     assert_tree("[[1],[2],{\"a\":[]},3,[]]", 1, "(() () () 3 () )", 6);
     assert_tree("17", 1, "17", 1);
     assert_tree(" \"[\" ", 1, "\"[\"", 1);
@@ -243,7 +254,8 @@ static void read_tree_keeps_opaque_values_whole(void **state)
     struct json_token tokens[16];
     struct json_doc doc;
     struct json_node node, inner;
-    struct str text = STR("{\"id\":\"1\",\"params\":{\"a\":[1, 2 ]},\"m\\u0065thod\":\"go\"}"), name;
+    struct str text = STR("{\"id\":\"1\",\"params\":{\"a\":[1, 2 ]},\"m\\u0065thod\":\"go\"}"),
+               name;
     uint32_t cursor = 0;
     assert_int_equal(json_parse(&doc, text, tokens, 16, 1), OK);
     assert_true(json_node_member(json_root(&doc), "params", &node));
@@ -260,16 +272,20 @@ static void read_tree_keeps_opaque_values_whole(void **state)
 static void read_tree_of_unchecked_text_stays_inside(void **state)
 {
     (void)state;
-    /* Any answer will do, as long as nothing outside of the text and tokens is touched: the sanitizers watch. */
-    static const char *const texts[] = {"", "{", "[", "]", "}", "\"", "{\"a\"}", "[1,,3]", "{}{}", "[}", "{\"a\":", ":", ",",
-                                        "[[[[", "\\", "{\"a\" \"b\"}", "[\"\\", "{\"a\":[1}", "]]]]", "{:}", "1[2", "{1:[]}"};
+    /* Any answer will do, as long as nothing outside of the text and tokens is touched: the
+     * sanitizers watch. */
+    static const char *const texts[] = {
+        "",      "{",          "[",       "]",   "}",   "\"",    "{\"a\"}", "[1,,3]",
+        "{}{}",  "[}",         "{\"a\":", ":",   ",",   "[[[[",  "\\",      "{\"a\" \"b\"}",
+        "[\"\\", "{\"a\":[1}", "]]]]",    "{:}", "1[2", "{1:[]}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         for (unsigned depth = 0; depth < 3; depth++) {
             char exact[16], drawn[256];
             struct json_token tokens[8];
             struct json_doc doc;
             struct out out = OUT_ON(drawn);
-            struct str text = str_range(exact + sizeof exact - strlen(texts[i]), strlen(texts[i])), name, value;
+            struct str text = str_range(exact + sizeof exact - strlen(texts[i]), strlen(texts[i])),
+                       name, value;
             memcpy(exact + sizeof exact - text.n, texts[i], text.n);
             if (json_parse(&doc, text, tokens, 8, depth) == OK)
                 draw(json_root(&doc), &out);
@@ -292,7 +308,10 @@ struct target {
     struct str raw, object, array, string;
 };
 
-#define FIELD(type, name, flags) {#name, type, flags, offsetof(struct target, name), 0, 0, 0}
+#define FIELD(type, name, flags)                                                                   \
+    {                                                                                              \
+#name, type, flags, offsetof(struct target, name), 0, 0, 0                                 \
+    }
 
 static const struct json_field fields[] = {
     {"name", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct target, name), 8, 0, 0},
@@ -317,10 +336,12 @@ static void read_fields_into_a_struct(void **state)
     (void)state;
     struct target target;
     struct json_field_error error;
-    assert_int_equal(read_target("{\"object\":{\"a\":1},\"n\\u0061me\":\"1234\\n67\",\"raw\":[null],\"unknown\":{},"
-                                 "\"array\":[ 1 ],\"string\":\"\\u0041\",\"on\":true,\"free\":-5,\"count\":100}",
-                                 &target, &error),
-                     OK);
+    assert_int_equal(
+        read_target(
+            "{\"object\":{\"a\":1},\"n\\u0061me\":\"1234\\n67\",\"raw\":[null],\"unknown\":{},"
+            "\"array\":[ 1 ],\"string\":\"\\u0041\",\"on\":true,\"free\":-5,\"count\":100}",
+            &target, &error),
+        OK);
     assert_string_equal(target.name, "1234\n67");
     assert_int_equal(target.count, 100);
     assert_int_equal(target.free, -5);
@@ -329,7 +350,9 @@ static void read_fields_into_a_struct(void **state)
     assert_str(target.object, "{\"a\":1}");
     assert_str(target.array, "[ 1 ]");
     assert_str(target.string, "\"\\u0041\"");
-    assert_int_equal(read_target("{\"name\":\"\",\"object\":{},\"count\":null,\"raw\":null}", &target, &error), OK);
+    assert_int_equal(
+        read_target("{\"name\":\"\",\"object\":{},\"count\":null,\"raw\":null}", &target, &error),
+        OK);
     assert_int_equal(target.count, 42);
     assert_str(target.raw, "null");
     assert_string_equal(error.path, "");

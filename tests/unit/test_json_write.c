@@ -53,9 +53,11 @@ static void write_puts_commas_and_colons(void **state)
     json_put_i64(&w, "x", 1);
     json_object_end(&w);
     json_object_end(&w);
-    assert_written(&out, "{\"a\":\"b\",\"list\":[-9223372036854775808,18446744073709551615,[],{},[true],null],"
-                         "\"f\":false,\"n\":null,\"t\":null,\"raw\":[1, 2],\"none\":null,\"i\":-5,\"u\":5,\"s\":\"\","
-                         "\"at\":\"1970-01-01T00:00:00.000Z\",\"o\":{\"x\":1}}");
+    assert_written(
+        &out, "{\"a\":\"b\",\"list\":[-9223372036854775808,18446744073709551615,[],{},[true],null],"
+              "\"f\":false,\"n\":null,\"t\":null,\"raw\":[1, "
+              "2],\"none\":null,\"i\":-5,\"u\":5,\"s\":\"\","
+              "\"at\":\"1970-01-01T00:00:00.000Z\",\"o\":{\"x\":1}}");
     assert_int_equal(json_check(out_view(&out), 32, NULL), OK);
 }
 
@@ -64,8 +66,11 @@ static void write_escapes_what_it_must_and_nothing_else(void **state)
     (void)state;
     char text[128];
     struct out out = OUT_ON(text);
-    json_escape(&out, STR("a\"b\\c/d\b\f\n\r\t\x01\x1f\x7f\0\xC3\xA9\xE2\x80\xA8\xF0\x9D\x84\x9E<"));
-    assert_written(&out, "a\\\"b\\\\c/d\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000\xC3\xA9\xE2\x80\xA8\xF0\x9D\x84\x9E<");
+    json_escape(&out,
+                STR("a\"b\\c/d\b\f\n\r\t\x01\x1f\x7f\0\xC3\xA9\xE2\x80\xA8\xF0\x9D\x84\x9E<"));
+    assert_written(
+        &out, "a\\\"b\\\\c/"
+              "d\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000\xC3\xA9\xE2\x80\xA8\xF0\x9D\x84\x9E<");
 }
 
 static void write_replaces_bytes_that_are_not_utf8(void **state)
@@ -94,7 +99,8 @@ static void write_replaces_bytes_that_are_not_utf8(void **state)
 static void write_then_decode_gives_every_character_back(void **state)
 {
     (void)state;
-    static const uint32_t some[] = {0x0, 0x1F, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFD, 0xFFFF, 0x10000, 0x10FFFF};
+    static const uint32_t some[] = {0x0,    0x1F,   0x7F,   0x80,   0x7FF,   0x800,
+                                    0xD7FF, 0xE000, 0xFFFD, 0xFFFF, 0x10000, 0x10FFFF};
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
         uint32_t c = some[i];
         char bytes[4], text[64], back[64];
