@@ -312,14 +312,15 @@ reports = if [ -z "$$(find $(1) -type f -size +0 2>/dev/null)" ]; then echo 'ok 
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: asan valgrind fuzz fuzz-long
+# clang: its two sanitizers share one runtime, so that both write reports; gcc's do not.
 asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
-	@$(setup) build test
+	@$(setup) build test sanitizers
 	@rm -rf $(B)/asan/results $(B)/asan/reports; mkdir -p $(B)/asan/reports
-	+@$(call tree,asan,CFLAGS='$(SANITIZE)'); tree_make all unit-programs test-programs fuzz-programs && \
+	+@$(call tree,asan,CC=clang CFLAGS='$(SANITIZE)'); tree_make all unit-programs test-programs fuzz-programs && \
 	export ASAN_OPTIONS=log_path=$(abspath $(B))/asan/reports/asan \
 		UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath $(B))/asan/reports/ubsan && \
 	for suite in unit e2e fuzz-replay; do tree_make $$suite || :; done
-	@$(call reports,$(B)/asan/reports) | $(TESTS) tap --result $(B)/asan/results/reports
+	@$(call reports,$(B)/asan/reports) | $(TESTS) tap --result $(B)/asan/results/reports || :
 	@$(TESTS) sum $(addprefix $(B)/asan/results/,unit e2e fuzz-replay reports)
 
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite
@@ -333,11 +334,11 @@ valgrind: ## unit and e2e tests under valgrind
 			>$(B)/valgrind/$$name; chmod +x $(B)/valgrind/$$name; done
 	+@for suite in unit e2e; do TEST_VARIANT=valgrind $(sub) $$suite RESULTS=$(B)/valgrind/results WRAP='$(VALGRIND)' \
 		E2E_BUILD=$(B)/valgrind || :; done
-	@$(call reports,$(B)/valgrind/reports) | $(TESTS) tap --result $(B)/valgrind/results/reports
+	@$(call reports,$(B)/valgrind/reports) | $(TESTS) tap --result $(B)/valgrind/results/reports || :
 	@$(TESTS) sum $(addprefix $(B)/valgrind/results/,unit e2e reports)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS=60 with libFuzzer
-	@$(setup) build test fuzz
+	@$(setup) build test sanitizers
 	+@$(call tree,fuzzing,CC=clang FUZZ_ENGINE=-fsanitize=fuzzer CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link'); \
 	tree_make fuzz-programs && $(TESTS) fuzz --seconds $(FUZZ_SECONDS) --result $(RESULTS)/fuzz \
 		$(patsubst tests/fuzz/%.c,$(B)/fuzzing/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
