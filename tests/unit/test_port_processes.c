@@ -186,7 +186,7 @@ static void group_kill_reaches_grandchildren(void **state)
 static int leave_a_child(void *context, int fd)
 {
     char text[32];
-    struct port_child child = spawn_shell("sleep 1000");
+    struct port_child child = spawn_shell("exec sleep 1000");
     (void)context;
     snprintf(text, sizeof text, "%d", (int)child.pid);
     say(fd, text);
