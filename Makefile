@@ -286,7 +286,7 @@ unit: $(UNIT_PROGRAMS) ## tests of single files, with cmocka
 e2e: all test-programs ## tests of whole programs, with pytest; PYTEST_ARGS= selects
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/e2e.xml; rc=0; \
 	BUILD=$(abspath $(or $(E2E_BUILD),$(B))) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider \
-		--junitxml=$(RESULTS)/e2e.xml $(PYTEST_ARGS) $(or $(wildcard tests/e2e),tests/builds) </dev/null || rc=$$?; \
+		--junitxml=$(RESULTS)/e2e.xml $(PYTEST_ARGS) tests/e2e </dev/null || rc=$$?; \
 	$(TESTS) junit --status $$rc --result $(RESULTS)/e2e $(RESULTS)/e2e.xml
 
 fuzz-replay: $(FUZZ_PROGRAMS) ## the corpora through the fuzz targets, any compiler
@@ -301,58 +301,28 @@ bench-programs: $(BENCH_PROGRAMS)
 bench: bench-programs ## measurements
 	@for program in $(BENCH_PROGRAMS); do $$program || exit 1; done
 
-# A tree of its own with the configuration of this one: $(call tree,NAME,VARIABLES).
-tree = mkdir -p $(B)/$(1); [ ! -f $(B)/.config ] || cmp -s $(B)/.config $(B)/$(1)/.config || cp $(B)/.config $(B)/$(1)/.config; \
-	tree_make() { TEST_VARIANT=$(1) $(sub) B=$(B)/$(1) HARDEN= $(2) "$$@"; }
-
-# What a sanitizer or valgrind finds goes to a file, because a daemon's error stream may be anywhere;
-# any such file is a failed test, whatever the programs exited with.
-reports = if [ -z "$$(find $(1) -type f -size +0 2>/dev/null)" ]; then echo 'ok - no reports'; else \
-	echo 'not ok - reports in $(1):'; find $(1) -type f -size +0 -exec head -n 60 {} +; fi
-
-SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 .PHONY: asan valgrind fuzz fuzz-long
-# clang: its two sanitizers share one runtime, so that both write reports; gcc's do not.
 asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
-	@$(setup) build test sanitizers
-	@rm -rf $(B)/asan/results $(B)/asan/reports; mkdir -p $(B)/asan/reports
-	+@$(call tree,asan,CC=clang CFLAGS='$(SANITIZE)'); tree_make all unit-programs test-programs fuzz-programs && \
-	export ASAN_OPTIONS=log_path=$(abspath $(B))/asan/reports/asan \
-		UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath $(B))/asan/reports/ubsan && \
-	for suite in unit e2e fuzz-replay; do tree_make $$suite || :; done
-	@$(call reports,$(B)/asan/reports) | $(TESTS) tap --result $(B)/asan/results/reports || :
-	@$(TESTS) sum $(addprefix $(B)/asan/results/,unit e2e fuzz-replay reports)
-
-VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite
 valgrind: ## unit and e2e tests under valgrind
-	@$(setup) build test valgrind
-	@rm -rf $(B)/valgrind; mkdir -p $(B)/valgrind/reports
-	+@$(sub) all unit-programs test-programs
-	@for file in $(B)/*; do [ ! -f $$file ] || ln -s $(abspath $(B))/$${file##*/} $(B)/valgrind/; done
-	@for name in charter-daemon charter charter-gateway; do rm -f $(B)/valgrind/$$name; \
-		printf '#!/bin/sh\nexec $(VALGRIND) --log-file=%s/reports/%s.%%p %s "$$@"\n' $(abspath $(B))/valgrind $$name $(abspath $(B))/$$name \
-			>$(B)/valgrind/$$name; chmod +x $(B)/valgrind/$$name; done
-	+@for suite in unit e2e; do TEST_VARIANT=valgrind $(sub) $$suite RESULTS=$(B)/valgrind/results WRAP='$(VALGRIND)' \
-		E2E_BUILD=$(B)/valgrind || :; done
-	@$(call reports,$(B)/valgrind/reports) | $(TESTS) tap --result $(B)/valgrind/results/reports || :
-	@$(TESTS) sum $(addprefix $(B)/valgrind/results/,unit e2e reports)
-
 fuzz: ## each fuzz target for FUZZ_SECONDS=60 with libFuzzer
-	@$(setup) build test sanitizers
-	+@$(call tree,fuzzing,CC=clang FUZZ_ENGINE=-fsanitize=fuzzer CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link'); \
-	tree_make fuzz-programs && $(TESTS) fuzz --seconds $(FUZZ_SECONDS) --result $(RESULTS)/fuzz \
-		$(patsubst tests/fuzz/%.c,$(B)/fuzzing/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+asan valgrind fuzz:
+	@$(setup) build test $(if $(filter valgrind,$@),$@,sanitizers)
+	+@MAKE='$(MAKE)' B='$(B)' PYTHON='$(PYTHON)' FUZZ_SECONDS=$(FUZZ_SECONDS) tests/variants/$@
 fuzz-long: ## the same for ten minutes each
 	+@$(sub) fuzz FUZZ_SECONDS=600
 
 # --- style and rules -----------------------------------------------------------------------
 
-.PHONY: lint format
+.PHONY: lint format size size-accept
 lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	@$(setup) build test lint
 	+@$(sub) deps
 	+@MAKE='$(MAKE)' B=$(B)/lint DEPS_DIR=$(abspath $(DEPS_DIR)) $(TESTS) tap --result $(RESULTS)/lint -- tests/lint/run; \
 	rc=$$?; $(TESTS) sum $(RESULTS)/lint; exit $$rc
+size: all ## bytes of rooms and programs, against those that were accepted
+	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare $(B)
+size-accept: all ## accept them
+	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare --accept $(B)
 format: ## put every C file into the form of .clang-format
 	$(Q)clang-format -i $$(find src port include tests -name '*.[ch]')
 
