@@ -39,8 +39,10 @@ static void key_byte(struct json_scan *scan, char byte)
     static const char letters[] = "bfnrt", values[] = "\b\f\n\r\t";
     char decoded[4];
     if (scan->escape_left > 0) {
-        if (--scan->escape_left == 0 && !scan->check.high_surrogate)
-            key_add(scan, decoded, utf8_encode(scan->check.code_point, decoded));
+        if (--scan->escape_left == 0 && !scan->check.high_surrogate) {
+            size_t n = utf8_encode(scan->check.code_point, decoded);
+            key_add(scan, decoded, n);
+        }
     } else if (!scan->escape) {
         if (byte == '\\')
             scan->escape = true;
