@@ -1,13 +1,17 @@
-/* The whole platform in one header.  Everything that src/ wants of the operating system is here, so that
- * port/posix can be read in a sitting, port/linux can replace a file of it by name, and a simulator can stand in.
+/* The whole platform in one header.  Everything that src/ wants of the operating system is here,
+ * so that port/posix can be read in a sitting, port/linux can replace a file of it by name, and a
+ * simulator can stand in.
  *
  * Rules that hold for every function:
  *  - No call blocks but port_wait(), the file syncs, and what says so.
  *  - EINTR never comes out: calls are retried where POSIX allows that.
  *  - Short counts are normal: read and write say in an out-parameter how many bytes went through.
- *    "Nothing now" is ERR_AGAIN, the end is ERR_END; a count of 0 with OK does not happen.
- *  - Descriptors are close-on-exec; those for the loop are non-blocking.  A descriptor that select() cannot watch
- *    (>= FD_SETSIZE) is closed again and refused with ERR_FULL.
+ *    "Nothing now" is ERR_AGAIN, the end is ERR_END; asked for at least one byte, a count of 0 with
+ *    OK does not happen.
+ *  - Descriptors are close-on-exec and never 0, 1 or 2; those for the loop are non-blocking.  One
+ *    that select() cannot watch (>= FD_SETSIZE) is closed again and refused with ERR_FULL, as is
+ *    one that the system has no room for.  Where a call fails, the descriptor that it should have
+ *    made is -1.
  *  - On failure port_last_error() has the system's words until the next call into the port. */
 #ifndef PORT_H
 #define PORT_H
@@ -24,82 +28,99 @@ const char *port_last_error(void);
 /* The errno-like number behind it, for messages alone. */
 int port_last_errno(void);
 
-/* --- clocks (clock.c) ---------------------------------------------------------------------------------------- */
+/* --- clocks (clock.c, synced.c) -------------------------------------------------------------- */
 
-int64_t port_monotonic_ms(void); /* never steps; stops with the machine at most; origin unspecified */
+/* Never steps; stops with the machine at most; origin unspecified. */
+int64_t port_monotonic_ms(void);
 int64_t port_monotonic_us(void);
-int64_t port_wall_ms(void);      /* Unix time; may step */
-bool port_clock_synced(void);    /* whether the system says that its clock is disciplined; false where unknown */
+/* Unix time; may step. */
+int64_t port_wall_ms(void);
+/* Whether the system says that its clock is disciplined; false where unknown. */
+bool port_clock_synced(void);
 
-/* --- random (random.c) --------------------------------------------------------------------------------------- */
+/* --- random (random.c) ----------------------------------------------------------------------- */
 
-/* Unpredictable bytes from the system.  ERR_IO where there is no source: then nothing that needs them may go on. */
+/* Unpredictable bytes from the system.  ERR_IO where there is no source: then nothing that needs
+ * them may go on.  Blocks only in the first moments after boot. */
 enum err port_random(void *bytes, size_t n);
 
-/* --- files (file.c) ------------------------------------------------------------------------------------------ */
+/* --- files (file.c, directory.c, preallocate.c) ---------------------------------------------- */
 
 enum port_open {
-    PORT_READ,          /* must exist */
-    PORT_READ_WRITE,    /* must exist */
-    PORT_CREATE,        /* read and write; made when missing, mode 0600 */
-    PORT_CREATE_NEW,    /* the same, ERR_EXISTS when there */
-    PORT_TRUNCATE       /* made or emptied, write only */
+    PORT_READ,       /* must exist */
+    PORT_READ_WRITE, /* must exist */
+    PORT_CREATE,     /* read and write; made when missing, mode 0600 */
+    PORT_CREATE_NEW, /* the same, ERR_EXISTS when there */
+    PORT_TRUNCATE    /* made or emptied, write only */
 };
 
 enum port_kind { PORT_FILE, PORT_DIRECTORY, PORT_SYMLINK, PORT_SOCKET, PORT_OTHER };
 
 struct port_stat {
     enum port_kind kind;
-    int64_t size;     /* bytes */
+    int64_t size; /* bytes */
     int64_t mtime_ms;
     uint64_t inode, device;
-    bool executable;  /* by this process */
+    bool executable; /* by this process (port_stat), by anybody (port_stat_fd) */
 };
 
 enum err port_open(const char *path, enum port_open how, int *fd);
 void port_close(int fd);
-enum err port_read(int fd, void *to, size_t n, size_t *got);                 /* ERR_AGAIN, ERR_END */
-enum err port_write(int fd, struct str bytes, size_t *put);                  /* ERR_AGAIN, ERR_REFUSED (EPIPE) */
+enum err port_read(int fd, void *to, size_t n, size_t *got); /* ERR_AGAIN, ERR_END */
+enum err port_write(int fd, struct str bytes, size_t *put);  /* ERR_AGAIN, ERR_REFUSED (EPIPE) */
 /* At an offset; reads until n bytes or the end of the file: *got < n only there. */
 enum err port_read_at(int fd, void *to, size_t n, int64_t offset, size_t *got);
-/* Writes all or fails; *put says how much stands in the file after a failure (a short write then an error). */
-enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put); /* ERR_NO_SPACE, ERR_READ_ONLY */
-enum err port_sync(int fd);                        /* fdatasync: data and what is needed to find it; blocks */
-enum err port_sync_directory(const char *path);    /* makes names in it durable; blocks */
+/* Writes all or fails (ERR_NO_SPACE, ERR_READ_ONLY, ERR_IO); *put says how much stands in the file
+ * after a failure (a short write, then an error). */
+enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put);
+/* fdatasync: data and what is needed to find it; blocks. */
+enum err port_sync(int fd);
+/* Makes the names in it durable; blocks. */
+enum err port_sync_directory(const char *path);
 enum err port_truncate(int fd, int64_t size);
-/* Reserves disk space for [0, size) without changing what is read there; ERR_UNSUPPORTED where the file system
- * or the platform has no such call. The file's size becomes at least `size` only if it was made so before. */
+/* Reserves disk space for [0, size): the file's size and what is read from it stay as they are (on
+ * Linux that is FALLOC_FL_KEEP_SIZE).  ERR_UNSUPPORTED where the file system has no such call, or
+ * where, on plain POSIX, the file is shorter than `size`.  What was reserved beyond the end may go
+ * with the next port_truncate(). */
 enum err port_preallocate(int fd, int64_t size);
 enum err port_stat(const char *path, struct port_stat *stat); /* follows links; ERR_NOT_FOUND */
 enum err port_stat_fd(int fd, struct port_stat *stat);
-enum err port_rename(const char *from, const char *to);       /* replaces */
+enum err port_rename(const char *from, const char *to); /* replaces */
 enum err port_unlink(const char *path);
 enum err port_make_directory(const char *path, unsigned mode); /* ERR_EXISTS */
-enum err port_remove_directory(const char *path);              /* must be empty */
+enum err port_remove_directory(const char *path);              /* ERR_EXISTS: not empty */
 enum err port_set_mode(const char *path, unsigned mode);
 enum err port_symlink(const char *target, const char *path);
 /* An absolute path without links and dots; ERR_TOO_LARGE when it does not fit. */
 enum err port_real_path(const char *path, char *to, size_t size);
 enum err port_current_directory(char *to, size_t size);
-/* Reads a whole small file; ERR_TOO_LARGE when it holds more than size bytes (then *got = size). */
+/* Reads a whole small file; ERR_TOO_LARGE when it holds more than size bytes (then *got = size).
+ * Blocks where path is a pipe. */
 enum err port_read_file(const char *path, char *to, size_t size, size_t *got);
 
-/* Calls `each` for every name in the directory but "." and ".."; a false from it ends the walk.  Uses the
- * system's directory stream (which may allocate): for start-up and helpers, not for the loop. */
+/* Calls `each` for every name in the directory but "." and ".."; a false from it ends the walk.
+ * Uses the system's directory stream (which may allocate): for start-up and helpers, not for the
+ * loop. */
 enum err port_list(const char *path, bool (*each)(void *context, const char *name), void *context);
 
-/* An exclusive lock on an open file, released when it is closed or the process dies.  ERR_BUSY when another
- * process holds it; *holder then is its pid, or 0 where the platform cannot tell. */
+/* An exclusive lock on an open file, released when the process closes any descriptor of that file,
+ * or dies: so open it once.  It does not pass to forked children; take it after
+ * port_background_start().  ERR_BUSY when another process holds it; *holder then is its pid, or 0
+ * where the platform cannot tell. */
 enum err port_lock(int fd, int64_t *holder);
 
-/* stdin (0), stdout (1) and stderr (2) of a command-line program; blocking, best effort, whole. */
+/* --- standard streams (terminal.c, columns.c) ------------------------------------------------ */
+
+/* stdout and stderr of a command-line program.  Both block; stderr, which is also the daemon's log,
+ * drops what a non-blocking one does not take, stdout waits.  ERR_REFUSED: nobody reads any more
+ * (where SIGPIPE is ignored). */
 void port_stderr(struct str bytes);
 enum err port_stdout(struct str bytes);
 bool port_is_terminal(int fd);
 /* Columns of the terminal on fd, or 0. */
 int port_terminal_columns(int fd);
 
-/* --- sockets (socket.c) -------------------------------------------------------------------------------------- */
+/* --- sockets (socket.c, local.c, resolve.c) -------------------------------------------------- */
 
 /* One numeric address with port, as helpers pass it through a pipe. */
 struct port_address {
@@ -113,33 +134,51 @@ struct port_credentials {
 
 /* The longest path for port_listen_local, without NUL (107 on Linux). */
 size_t port_local_path_max(void);
-enum err port_listen_local(const char *path, int backlog, int *fd);     /* mode 0600; ERR_EXISTS when in use */
-enum err port_connect_local(const char *path, int *fd);                 /* blocking connect; then non-blocking */
+/* Mode 0600 from the first moment.  ERR_EXISTS: the path is there, in use or not. */
+enum err port_listen_local(const char *path, int backlog, int *fd);
+/* Connects (which may block while the backlog is full), then becomes non-blocking.  ERR_NOT_FOUND;
+ * ERR_REFUSED: nobody listens. */
+enum err port_connect_local(const char *path, int *fd);
+/* ERR_UNSUPPORTED where the platform cannot tell: then the socket's mode is the only guard. */
 enum err port_peer(int fd, struct port_credentials *peer);
-/* host "" or "*" listens on all; numeric addresses alone. *port_bound gets the port (for port 0). */
-enum err port_listen_tcp(struct str host, unsigned port, int backlog, int *fd, unsigned *port_bound);
-enum err port_accept(int listener, int *fd);                            /* ERR_AGAIN; ERR_FULL over FD_SETSIZE */
-/* Starts a connection: OK or ERR_AGAIN; when writable, port_connected() tells the outcome. */
+/* host "" or "*" listens on all; numeric addresses alone (without brackets), else ERR_INVALID.
+ * ERR_EXISTS: in use.  *port_bound gets the port (for port 0). */
+enum err port_listen_tcp(struct str host, unsigned port, int backlog, int *fd,
+                         unsigned *port_bound);
+/* ERR_AGAIN: nobody waits.  ERR_FULL: no descriptor left; the client may still be waiting and the
+ * listener stay readable, so stop watching it until a descriptor was closed. */
+enum err port_accept(int listener, int *fd);
+/* Starts a connection: OK or ERR_AGAIN with *fd set; once it is writable, port_connected() tells
+ * the outcome: OK, ERR_AGAIN (not yet), ERR_REFUSED, ERR_TIMEOUT, ERR_IO (no route). */
 enum err port_connect_tcp(const struct port_address *address, int *fd);
 enum err port_connected(int fd);
-/* Keepalive, no delay, and where there the time after which unacknowledged data kills the connection. */
+/* No delay; keepalive after so many idle seconds, and, where the platform has it, the time after
+ * which unacknowledged data kills the connection; 0: as the system does it. */
 void port_tune_tcp(int fd, int keepalive_s, int user_timeout_ms);
 /* Shuts the sending side down: the peer reads the end. */
 void port_shutdown_write(int fd);
-enum err port_address_text(const struct port_address *address, char *to, size_t size); /* "[::1]:80" */
-/* Blocks for as long as the resolver likes and may allocate: helpers only.  ERR_NOT_FOUND with *reason set. */
-enum err port_resolve(const char *host, unsigned port, struct port_address *list, size_t max, size_t *count,
-                      const char **reason);
-/* One datagram to a local socket (sd_notify); path "@name" is the abstract namespace where there is one. */
+/* "192.0.2.1:80", "[::1]:80" */
+enum err port_address_text(const struct port_address *address, char *to, size_t size);
+/* Blocks for as long as the resolver likes and may allocate: helpers only.  ERR_NOT_FOUND with
+ * *reason set. */
+enum err port_resolve(const char *host, unsigned port, struct port_address *list, size_t max,
+                      size_t *count, const char **reason);
+/* One datagram to a local socket (sd_notify); path "@name" is the abstract namespace where there is
+ * one. */
 enum err port_notify(const char *path, struct str bytes);
 
-/* --- processes (process.c) ----------------------------------------------------------------------------------- */
+/* --- processes (spawn.c, process.c, orphan.c, background.c) ---------------------------------- */
 
 struct port_spawn {
-    const char *const *argv;  /* NULL-terminated; argv[0] is looked up in PATH of `env` when it has no '/' */
-    const char *const *env;   /* NULL-terminated "NAME=value"; the child has nothing else */
+    /* NULL-terminated; argv[0] is looked up in PATH of `env` when it has no '/'. */
+    const char *const *argv;
+    /* NULL-terminated "NAME=value"; the child has nothing else. */
+    const char *const *env;
+    /* A relative argv[0] starts here; NULL: ours. */
     const char *directory;
-    /* Resource limits of the child (setrlimit); 0 leaves the daemon's own. */
+    /* Resource limits of the child (setrlimit); 0 leaves our own.  memory_bytes is address space,
+     * processes is what the system counts for the whole user; where the platform has no such limit
+     * it is left out. */
     int64_t memory_bytes, cpu_s, open_files, processes;
 };
 
@@ -148,42 +187,53 @@ struct port_child {
     int in, out, err; /* our ends of its stdin, stdout, stderr */
 };
 
-/* Starts a program with default signal dispositions, nothing blocked, only fds 0, 1 and 2.  Its failure to exec
- * is reported here (ERR_NOT_FOUND, ERR_DENIED, ERR_IO), not as an exit code. Takes about a millisecond. */
+/* Starts a program with default signal dispositions, nothing blocked, only fds 0, 1 and 2.  Its
+ * failure to exec is reported here (ERR_NOT_FOUND, ERR_DENIED, ERR_IO: not executable code), not as
+ * an exit code, and leaves nothing to reap.  A script must begin with "#!".  Takes about a
+ * millisecond.  Where the platform can, the child is killed when we die. */
 enum err port_spawn(const struct port_spawn *what, struct port_child *child);
 
-/* Forks a helper that runs `work(context, fd)` with the write end of a pipe and exits with its answer (0..255).
- * The helper has fds 0-2 and the pipe alone, default signals, RLIMIT_CPU cpu_s seconds (0: none) and, where it
- * works, an address space limit of memory_bytes above what it has (0: none).  *fd is our non-blocking read end. */
-enum err port_fork_helper(int (*work)(void *context, int fd), void *context, unsigned cpu_s, size_t memory_bytes,
-                          int64_t *pid, int *fd);
+/* Forks a helper that runs `work(context, fd)` with the write end of a pipe and exits with its
+ * answer (0..255).  It leads its own process group, has fds 0-2 and the pipe alone, default signals
+ * but for SIGPIPE (ignored), no core file, cpu_s seconds of CPU time (0: any) and, where the
+ * platform can tell what it has, an address space of memory_bytes above that (0: any).  *fd is our
+ * non-blocking read end.  Where the platform can, the helper is killed when we die. */
+enum err port_fork_helper(int (*work)(void *context, int fd), void *context, unsigned cpu_s,
+                          size_t memory_bytes, int64_t *pid, int *fd);
 
+/* A pid below 2 is left alone.  The number of a group may become another's once it is empty and its
+ * leader was reaped: signal it before that, or in the same turn. */
 enum port_signal { PORT_TERM, PORT_KILL, PORT_CONTINUE };
 void port_kill_group(int64_t pid, enum port_signal signal);
 void port_kill(int64_t pid, enum port_signal signal);
-bool port_group_exists(int64_t pid); /* whether any process is left in the group that pid led */
+/* Whether any process is left in the group that pid led; the dead count until they are reaped. */
+bool port_group_exists(int64_t pid);
 
-/* The next dead child: its pid, and exactly one of exit code (>= 0) and signal (> 0; the other -1).  ERR_AGAIN:
- * none dead now; ERR_END: no children at all. */
+/* The next dead child: its pid, and exactly one of exit code (>= 0) and signal (> 0; the other -1).
+ * ERR_AGAIN: none dead now; ERR_END: no children at all. */
 enum err port_reap(int64_t *pid, int *exit_code, int *signal);
-const char *port_signal_name(int signal); /* "SIGSEGV"; "signal 77" style names never: unknown gives "unknown" */
+const char *port_signal_name(int signal); /* "SIGSEGV", or "unknown" */
 
 /* Where the platform has it: this process inherits orphaned descendants (true when it does). */
 bool port_become_subreaper(void);
-/* Calls `each` for all processes whose environment holds NAME=value, started on this boot; ERR_UNSUPPORTED where
- * the platform cannot tell. For start-up: may allocate. */
-enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid), void *context);
+/* Calls `each` for all processes but this one whose environment holds exactly NAME=value;
+ * ERR_UNSUPPORTED where the platform cannot tell.  For start-up: may allocate. */
+enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),
+                          void *context);
 
 int64_t port_pid(void);
 int64_t port_uid(void);
 const char *port_environment(const char *name); /* NULL when unset; lives as long as the process */
-/* Detaches from the terminal and goes to the background (fork, setsid); the parent waits until the child calls
- * port_background_ready(), then exits 0, or with the child's exit code when it dies first. */
+/* Goes to the background (fork, setsid); the parent waits until the child calls
+ * port_background_ready(), then exits 0, or with the child's exit code when it dies first (1 where
+ * that is 0).  Until it is ready the child keeps the standard streams; then they become /dev/null,
+ * but for a stdout or stderr that is a regular file.  Comes before port_lock() and all that knows
+ * our pid. */
 enum err port_background_start(void);
 void port_background_ready(void);
 _Noreturn void port_exit(int code); /* without atexit handlers: for helpers */
 
-/* --- waiting (wait.c) ---------------------------------------------------------------------------------------- */
+/* --- waiting (wait.c) ------------------------------------------------------------------------ */
 
 enum { PORT_READABLE = 1, PORT_WRITABLE = 2 };
 
@@ -202,17 +252,20 @@ struct port_signals {
     bool child;         /* SIGCHLD */
 };
 
-/* Waits until something is ready, a signal came, or timeout_ms passed (-1: no limit; 0: looks once).  Sets every
- * `ready`. ERR_FULL: a descriptor is too large for select(). A signal that comes before the wait is not lost
- * (self-pipe). */
-enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms, struct port_signals *signals);
+/* Waits until something is ready, a signal came, or timeout_ms passed (-1: no limit; 0: looks
+ * once); it may also come back earlier with nothing.  Sets every `ready`, and *signals (NULL: they
+ * are kept for the next call).  ERR_FULL: a descriptor is too large for select(); ERR_IO: one is
+ * closed.  A signal that comes before the wait is not lost (self-pipe). */
+enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
+                   struct port_signals *signals);
 
-/* --- memory (memory.c) --------------------------------------------------------------------------------------- */
+/* --- memory (memory.c, wipe.c) --------------------------------------------------------------- */
 
-/* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as before.  Only for
- * buffers that are logically empty. */
+/* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as
+ * before.  Only for buffers without initial contents that are logically empty. */
 void port_release(void *p, size_t n);
-/* Private dirty bytes of this process, or -1 where unknown. May block on /proc: for status alone. */
+/* Private dirty bytes of this process, or -1 where unknown.  May block on /proc: for status
+ * alone. */
 int64_t port_memory_private(void);
 /* Overwrites with zeros so that the compiler keeps it. */
 void port_wipe(void *p, size_t n);

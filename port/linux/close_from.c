@@ -1,4 +1,5 @@
-/* Closes what a child must not inherit: one call since Linux 5.9, else what /proc shows to be open. */
+/* Closes what a child must not inherit: one call since Linux 5.9, else what /proc shows to be
+ * open. */
 #define _GNU_SOURCE
 #include "../posix/internal.h"
 

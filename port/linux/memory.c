@@ -22,7 +22,8 @@ static int64_t sum_lines(const char *path, struct str key)
 {
     char bytes[1024];
     int64_t sum = 0, number = 0;
-    size_t matched = 0; /* bytes of key that this line has shown, or key.n + 1 when it is another line */
+    size_t matched =
+        0; /* bytes of key that this line has shown, or key.n + 1 when it is another line */
     ssize_t got;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 

@@ -1,5 +1,6 @@
-/* What becomes of our children when we die, and finding them after that.  Children die with us, orphaned
- * descendants become ours, and processes of a daemon that died are found by a mark in their environment. */
+/* What becomes of our children when we die, and finding them after that.  Children die with us,
+ * orphaned descendants become ours, and processes of a daemon that died are found by a mark in
+ * their environment. */
 #define _GNU_SOURCE
 #include "../posix/internal.h"
 
@@ -25,7 +26,8 @@ bool port_become_subreaper(void)
     return prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) == 0;
 }
 
-/* Whether one of the NUL-ended strings in the file is `entry`; read by pieces, as an environment may be long. */
+/* Whether one of the NUL-ended strings in the file is `entry`; read by pieces, as an environment
+ * may be long. */
 static bool holds(int fd, const char *entry)
 {
     char bytes[1024];

@@ -1,5 +1,5 @@
-/* Random bytes from getrandom(), which waits for the pool only in the first moments after boot, where the device
- * would give predictable ones. */
+/* Random bytes from getrandom(), which waits for the pool only in the first moments after boot,
+ * where the device would give predictable ones. */
 #define _GNU_SOURCE
 #include "../posix/internal.h"
 

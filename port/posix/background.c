@@ -1,5 +1,5 @@
-/* Owns the way into the background.  The starting process stays until the one in the background says that it is
- * ready, so that a script which waits for it may use the daemon at once. */
+/* Owns the way into the background.  The starting process stays until the one in the background
+ * says that it is ready, so that a script which waits for it may use the daemon at once. */
 #include "internal.h"
 
 #include <errno.h>
@@ -62,8 +62,8 @@ void port_background_ready(void)
 
     if (ready_pipe == -1)
         return;
-    /* Errors of the start still reached the terminal; from now on nothing of it may be held, nor a pipe that
-     * somebody reads to its end.  A log sent to a file goes on. */
+    /* Errors of the start still reached the terminal; from now on nothing of it may be held, nor a
+     * pipe that somebody reads to its end.  A log sent to a file goes on. */
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null != -1) {
         for (int fd = 0; fd < 3; fd++)

@@ -1,4 +1,5 @@
-/* Closes what a child must not inherit, the slow way: one call for every number that may be open. */
+/* Closes what a child must not inherit, the slow way: one call for every number that may be
+ * open. */
 #include "internal.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* Owns the flags of every descriptor that the port opens.  None of ours ever is 0, 1 or 2: a daemon that was
- * started with one of them closed would else write its log into the journal. */
+/* Owns the flags of every descriptor that the port opens.  None of ours ever is 0, 1 or 2: a daemon
+ * that was started with one of them closed would else write its log into the journal. */
 #include "internal.h"
 
 #include <errno.h>
@@ -59,7 +59,8 @@ enum err port_claim_both(int fds[2], bool nonblocking)
 void port_close(int fd)
 {
     int kept = errno;
-    /* Not retried after EINTR: on most systems the descriptor is gone then, and may be another's already. */
+    /* Not retried after EINTR: on most systems the descriptor is gone then, and may be another's
+     * already. */
     close(fd);
     errno = kept;
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef PATH_MAX /* systems without a bound need not define it; ours is what they take in practice */
+#ifndef PATH_MAX /* not where there is no bound; this is what is met in practice */
 #define PATH_MAX 4096
 #endif
 

@@ -1,5 +1,6 @@
-/* Owns the words of the last failure and the one mapping from the system's error numbers to ours.  Errors are
- * kept only by functions that failed, so the words are never those of a later success. */
+/* Owns the words of the last failure and the one mapping from the system's error numbers to ours.
+ * Errors are kept only by functions that failed, so the words are never those of a later
+ * success. */
 #include "internal.h"
 
 #include <errno.h>

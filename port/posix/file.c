@@ -1,4 +1,5 @@
-/* Owns the bytes of open files: reading, writing, syncing, locking.  Retries what a signal interrupted. */
+/* Owns the bytes of open files: reading, writing, syncing, locking.  Retries what a signal
+ * interrupted. */
 #include "internal.h"
 
 #include <errno.h>
@@ -74,8 +75,7 @@ enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put)
 {
     *put = 0;
     while (*put < bytes.n) {
-        ssize_t count =
-            pwrite(fd, bytes.p + *put, bytes.n - *put, (off_t)(offset + (int64_t)*put));
+        ssize_t count = pwrite(fd, bytes.p + *put, bytes.n - *put, (off_t)(offset + (int64_t)*put));
         if (count > 0)
             *put += (size_t)count;
         else if (count == 0)

@@ -1,5 +1,5 @@
-/* The addresses of local sockets and who is at their other end.  POSIX has no call for peer credentials: the mode
- * of the socket and of its directory is the guard then. */
+/* The addresses of local sockets and who is at their other end.  POSIX has no call for peer
+ * credentials: the mode of the socket and of its directory is the guard then. */
 #include "internal.h"
 
 #include <errno.h>

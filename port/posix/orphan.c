@@ -1,4 +1,5 @@
-/* What becomes of our children when we die, and finding them after that: POSIX knows nothing of either. */
+/* What becomes of our children when we die, and finding them after that: POSIX knows nothing of
+ * either. */
 #include "internal.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Names to addresses and addresses to text.  port_resolve() is the one call of the port that may block for long
- * and take heap. */
+/* Names to addresses and addresses to text.  port_resolve() is the one call of the port that may
+ * block for long and take heap. */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -56,7 +56,8 @@ enum err port_address_text(const struct port_address *address, char *to, size_t 
     memcpy(&v6, address->bytes, sizeof v6);
     if (v4.sin_family == AF_INET && inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text) != NULL)
         wanted = snprintf(to, size, "%s:%u", text, (unsigned)ntohs(v4.sin_port));
-    else if (v6.sin6_family == AF_INET6 && inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text) != NULL)
+    else if (v6.sin6_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text) != NULL)
         wanted = snprintf(to, size, "[%s]:%u", text, (unsigned)ntohs(v6.sin6_port));
     else
         return port_fail_with(EAFNOSUPPORT);

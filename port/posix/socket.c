@@ -1,5 +1,5 @@
-/* Owns sockets from their making to port_close(); bytes go through port_read() and port_write().  Nothing here
- * resolves names: that is resolve.c. */
+/* Owns sockets from their making to port_close(); bytes go through port_read() and port_write().
+ * Nothing here resolves names: that is resolve.c. */
 #include "internal.h"
 
 #include <arpa/inet.h>

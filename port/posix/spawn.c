@@ -1,5 +1,6 @@
-/* Owns the birth of children: programs and forked helpers.  A child starts with default signals, nothing blocked, and
- * no descriptor but those it is given.  Between fork() and exec only async-signal-safe calls are made. */
+/* Owns the birth of children: programs and forked helpers.  A child starts with default signals,
+ * nothing blocked, and no descriptor but those it is given.  Between fork() and exec only
+ * async-signal-safe calls are made. */
 #include "internal.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ void port_child_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* All signals are blocked across fork(), so that the child never runs our handlers, which write to our pipe. */
+/* All signals are blocked across fork(), so that the child never runs our handlers, which write to
+ * our pipe. */
 static pid_t fork_blocked(void)
 {
     sigset_t all, kept;
@@ -59,8 +61,8 @@ static const char *path_of(const char *const *env)
     return "/usr/local/bin:/usr/bin:/bin";
 }
 
-/* Like execvp(), but with the child's own PATH.  Only comes back on failure, with the reason in errno: that of a
- * program which is there but cannot be started goes before "not found". */
+/* Like execvp(), but with the child's own PATH.  Only comes back on failure, with the reason in
+ * errno: that of a program which is there but cannot be started goes before "not found". */
 static void execute(const struct port_spawn *what)
 {
     char file[4096];
@@ -92,6 +94,36 @@ static void execute(const struct port_spawn *what)
     errno = number;
 }
 
+static void limit(int resource, rlim_t soft, rlim_t hard)
+{
+    struct rlimit now;
+
+    if (getrlimit(resource, &now) == -1)
+        return;
+    if (now.rlim_max != RLIM_INFINITY && hard > now.rlim_max)
+        hard = now.rlim_max;
+    now.rlim_cur = soft < hard ? soft : hard;
+    now.rlim_max = hard;
+    setrlimit(resource, &now);
+}
+
+/* 0 or less: none.  Limits of one process, not of its group. */
+static void set_limits(int64_t memory_bytes, int64_t cpu_s, int64_t open_files, int64_t processes)
+{
+    if (memory_bytes > 0)
+        limit(RLIMIT_AS, (rlim_t)memory_bytes, (rlim_t)memory_bytes);
+    if (cpu_s > 0) /* SIGXCPU first, SIGKILL a second later should it be ignored */
+        limit(RLIMIT_CPU, (rlim_t)cpu_s, (rlim_t)cpu_s + 1);
+    if (open_files > 0)
+        limit(RLIMIT_NOFILE, (rlim_t)open_files, (rlim_t)open_files);
+#ifdef RLIMIT_NPROC
+    if (processes > 0)
+        limit(RLIMIT_NPROC, (rlim_t)processes, (rlim_t)processes);
+#else
+    (void)processes;
+#endif
+}
+
 static _Noreturn void become_program(const struct port_spawn *what, const int ends[3], int status,
                                      pid_t parent)
 {
@@ -107,6 +139,7 @@ static _Noreturn void become_program(const struct port_spawn *what, const int en
         port_die_with_parent((int64_t)parent);
         if (what->directory == NULL || chdir(what->directory) == 0) {
             port_child_signals();
+            set_limits(what->memory_bytes, what->cpu_s, what->open_files, what->processes);
             execute(what);
         }
     }
@@ -118,7 +151,8 @@ static _Noreturn void become_program(const struct port_spawn *what, const int en
 
 enum err port_spawn(const struct port_spawn *what, struct port_child *child)
 {
-    /* Pairs of read and write end: stdin, stdout, stderr, and the one that tells of a failed exec. */
+    /* Pairs of read and write end: stdin, stdout, stderr, and the one that tells of a failed
+     * exec. */
     int fds[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
     enum { IN = 0, OUT = 2, ERR = 4, STATUS = 6, READ_END = 0, WRITE_END = 1 };
     enum err err = OK;
@@ -169,19 +203,6 @@ out:
     return err;
 }
 
-static void limit(int resource, rlim_t soft, rlim_t hard)
-{
-    struct rlimit now;
-
-    if (getrlimit(resource, &now) == -1)
-        return;
-    if (now.rlim_max != RLIM_INFINITY && hard > now.rlim_max)
-        hard = now.rlim_max;
-    now.rlim_cur = soft < hard ? soft : hard;
-    now.rlim_max = hard;
-    setrlimit(resource, &now);
-}
-
 static _Noreturn void become_helper(int (*work)(void *context, int fd), void *context, int fd,
                                     unsigned cpu_s, size_t memory_bytes, pid_t parent)
 {
@@ -197,10 +218,8 @@ static _Noreturn void become_helper(int (*work)(void *context, int fd), void *co
     signal(SIGPIPE, SIG_IGN);
     /* A core file would hold the daemon's secrets. */
     limit(RLIMIT_CORE, 0, 0);
-    if (cpu_s > 0) /* SIGXCPU first, SIGKILL a second later should it be ignored */
-        limit(RLIMIT_CPU, (rlim_t)cpu_s, (rlim_t)cpu_s + 1);
-    if (memory_bytes > 0 && space >= 0)
-        limit(RLIMIT_AS, (rlim_t)space + (rlim_t)memory_bytes, (rlim_t)space + (rlim_t)memory_bytes);
+    int64_t memory = memory_bytes > 0 && space >= 0 ? space + (int64_t)memory_bytes : 0;
+    set_limits(memory, (int64_t)cpu_s, 0, 0);
     _exit(work(context, 3) & 0xff);
 }
 

@@ -24,7 +24,8 @@ enum err port_stdout(struct str bytes)
         if (count > 0) {
             bytes = str_from(bytes, (size_t)count);
         } else if (count == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            /* Somebody who shares the open file made it non-blocking; we still want to write all. */
+            /* Somebody who shares the open file made it non-blocking; we still want to write
+             * all. */
             fd_set writable;
             FD_ZERO(&writable);
             FD_SET(1, &writable);

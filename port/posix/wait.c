@@ -1,6 +1,6 @@
-/* Owns the signal handlers and the self-pipe.  Handlers count and write one byte, nothing else; the counters are
- * compared with what was reported before, so no signal is lost between two waits.  Handlers need writable statics:
- * these are they. */
+/* Owns the signal handlers and the self-pipe.  Handlers count and write one byte, nothing else; the
+ * counters are compared with what was reported before, so no signal is lost between two waits.
+ * Handlers need writable statics: these are they. */
 #include "internal.h"
 
 #include <errno.h>
@@ -122,8 +122,8 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
     if (found == -1 || (wake_pipe[0] != -1 && FD_ISSET(wake_pipe[0], &readable)))
         drain_pipe();
     if (signals != NULL) {
-        /* Read after draining: a signal in between is reported now and leaves a byte, which wakes the next wait
-         * for nothing.  The other way round it would be lost. */
+        /* Read after draining: a signal in between is reported now and leaves a byte, which wakes
+         * the next wait for nothing.  The other way round it would be lost. */
         signals->terminate = take(SEEN_TERMINATE);
         signals->reload = take(SEEN_RELOAD);
         signals->child = take(SEEN_CHILD) > 0;

@@ -1,4 +1,5 @@
-/* Overwriting secrets.  The pointer is volatile, so that the compiler cannot prove the writes useless. */
+/* Overwriting secrets.  The pointer is volatile, so that the compiler cannot prove the writes
+ * useless. */
 #include "internal.h"
 
 void port_wipe(void *p, size_t n)

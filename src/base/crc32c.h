@@ -1,5 +1,5 @@
-/* CRC-32C (Castagnoli; RFC 3720, appendix B.4): the journal's checksum.  Finds torn and rotten records;
- * no defence against somebody who means harm. */
+/* CRC-32C (Castagnoli; RFC 3720, appendix B.4): the journal's checksum.  Finds torn and rotten
+ * records; no defence against somebody who means harm. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

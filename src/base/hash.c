@@ -5,7 +5,8 @@
 #include "mbedtls/sha1.h"
 #include "mbedtls/sha256.h"
 
-_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(struct sha256), "struct sha256 is too small");
+_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(struct sha256),
+               "struct sha256 is too small");
 
 static mbedtls_sha256_context *context_of(struct sha256 *sha)
 {

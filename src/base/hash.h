@@ -1,4 +1,5 @@
-/* SHA-1 (for RFC 6455's handshake alone) and SHA-256, by mbedTLS; base64 (RFC 4648, with padding). */
+/* SHA-1 (for RFC 6455's handshake alone) and SHA-256, by mbedTLS; base64 (RFC 4648, with
+ * padding). */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 

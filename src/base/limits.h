@@ -1,13 +1,15 @@
-/* Every size in one place: Kconfig's choices, what follows from them, and the relations that must hold.
- * `charter-daemon limits` prints the pools that these numbers make. */
+/* Every size in one place: Kconfig's choices, what follows from them, and the relations that must
+ * hold. `charter-daemon limits` prints the pools that these numbers make. */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
 #include "autoconf.h"
 
+#include <stdint.h>
+
 /* Contract §8, each a Kconfig symbol. */
-#define LIMIT_MESSAGE CONFIG_MESSAGE_BYTES           /* bytes of one JSON-RPC message, without its line feed */
-#define LIMIT_PROJECT_FILE CONFIG_PROJECT_FILE_BYTES /* bytes of charter.yml, manifest, plan; also as JSON */
+#define LIMIT_MESSAGE CONFIG_MESSAGE_BYTES /* of one JSON-RPC message, without its line feed */
+#define LIMIT_PROJECT_FILE CONFIG_PROJECT_FILE_BYTES /* charter.yml, manifest, plan; and as JSON */
 #define LIMIT_RUNS_IN_FLIGHT CONFIG_RUNS_IN_FLIGHT
 #define LIMIT_RUNS_WAITING CONFIG_RUNS_WAITING /* queued and waiting runs */
 #define LIMIT_STEPS CONFIG_STEPS_PER_PLAN
@@ -33,23 +35,24 @@
 /* What contract §8 derives. */
 #define LIMIT_INPUTS (LIMIT_MESSAGE / 2) /* inputs, answers, run outputs: each */
 #define LIMIT_INLINE_VALUE (LIMIT_MESSAGE / 4)
-#define LIMIT_RUN_VALUES LIMIT_MESSAGE    /* inline values of one run together */
+#define LIMIT_RUN_VALUES LIMIT_MESSAGE /* inline values of one run together */
 #define LIMIT_LOG_LINE (LIMIT_MESSAGE / 16)
 #define LIMIT_REQUEST (4 * LIMIT_MESSAGE) /* to an integration, without what `inputs:` hydrates */
 
 /* Names and ids (contract §1, §3, §4). */
-#define LIMIT_ID 64         /* bytes of a JSON-RPC string id */
-#define LIMIT_NAME 64       /* of steps, inputs, outputs, fields, integrations, workflows */
+#define LIMIT_ID 64   /* bytes of a JSON-RPC string id */
+#define LIMIT_NAME 64 /* of steps, inputs, outputs, fields, integrations, workflows */
 #define LIMIT_RUN_ID 64
 #define LIMIT_DAEMON_ID 64
 #define LIMIT_URL 1024
 #define LIMIT_PATH 1024
-#define LIMIT_TOKEN 4096    /* a bearer token */
+#define LIMIT_TOKEN 4096     /* a bearer token */
 #define LIMIT_ERROR_DATA 512 /* the `data` member of an error answer */
 
 /* Run slots: all runs that have not ended. */
 #define LIMIT_RUNS (LIMIT_RUNS_IN_FLIGHT + LIMIT_RUNS_WAITING)
-/* One pool for all runs; each takes a slice as long as its plan.  Sized so that the run table is full first. */
+/* One pool for all runs; each takes a slice as long as its plan.  Sized so that the run table is
+ * full first. */
 #define LIMIT_STEP_RECORDS (LIMIT_RUNS * LIMIT_STEPS)
 
 /* An event record is at most a message less what `events.append` puts around it. */
@@ -57,18 +60,21 @@
 /* A journal line is an event and what else the daemon remembers with it. */
 #define LIMIT_RECORD (LIMIT_MESSAGE + 1024)
 
+/* All labels of a run as JSON, without what escaping adds. */
+#define LIMIT_LABELS_JSON (LIMIT_LABELS * (LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE + 8))
+
 /* Submissions being read and checked by helpers at a time; more wait their turn. */
 #define LIMIT_SUBMISSIONS 4
 
-/* Everything that is watched by select(): clients, three pipes a process, helpers, the link, the listener.
- * The platform's FD_SETSIZE bounds it again at run time. */
+/* Everything that is watched by select(): clients, three pipes a process, helpers, the link, the
+ * listener. The platform's FD_SETSIZE bounds it again at run time. */
 #define LIMIT_WATCHES (LIMIT_CLIENTS + 3 * LIMIT_PROCESSES + 2 * LIMIT_SUBMISSIONS + 16)
 
-_Static_assert(LIMIT_MESSAGE >= 4096, "a message must hold an error answer with its data and stderr lines");
+_Static_assert(LIMIT_MESSAGE >= 4096,
+               "a message must hold an error answer with its data and stderr lines");
 _Static_assert(LIMIT_JSON_DEPTH <= 64, "the JSON check keeps its nesting in 64 bits");
 _Static_assert(LIMIT_STEPS <= 255, "step numbers fit a byte");
-_Static_assert(LIMIT_LABELS * (LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE + 8) + LIMIT_INPUTS + 1024 <= LIMIT_EVENT ||
-                   LIMIT_MESSAGE < 65536,
+_Static_assert(LIMIT_LABELS_JSON + LIMIT_INPUTS + 1024 <= LIMIT_EVENT || LIMIT_MESSAGE < 65536,
                "run.created holds inputs and labels");
 _Static_assert(LIMIT_STEPS_EXECUTING <= LIMIT_PROCESSES, "an executing step needs a process");
 

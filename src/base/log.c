@@ -30,8 +30,8 @@ bool log_level_read(struct str name, enum log_level *level)
     return false;
 }
 
-/* Messages carry outside text (names, reasons): control characters must not forge lines or move a terminal's
- * cursor. */
+/* Messages carry outside text (names, reasons): control characters must not forge lines or move a
+ * terminal's cursor. */
 static void write_plain(struct out *line, struct str text)
 {
     for (size_t i = 0; i < text.n; i++)

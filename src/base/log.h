@@ -1,5 +1,6 @@
-/* The daemon's own log, for operators: one line a call on stderr.  Levels follow syslog's names; journald reads
- * the "<N>" prefix where it is asked for.  Never for run events: those go through the journal. */
+/* The daemon's own log, for operators: one line a call on stderr.  Levels follow syslog's names;
+ * journald reads the "<N>" prefix where it is asked for.  Never for run events: those go through
+ * the journal. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -8,13 +9,13 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
-/* Set once at start, before anything is logged.  The two settings are the only writable statics of src/: every
- * room may log, and carrying a handle through all of them would buy nothing. */
+/* Set once at start, before anything is logged.  The two settings are the only writable statics of
+ * src/: every room may log, and carrying a handle through all of them would buy nothing. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_level_read(struct str name, enum log_level *level); /* error, warning, info, debug */
 
-/* `room` is who speaks: "link", "journal", "run"…  The message says the thing, the fact and what happens next,
- * without a line feed; over 1 KiB it is cut. */
+/* `room` is who speaks: "link", "journal", "run"…  The message says the thing, the fact and what
+ * happens next, without a line feed; over 1 KiB it is cut. */
 void log_write(enum log_level level, const char *room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

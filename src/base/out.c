@@ -90,8 +90,8 @@ void out_vformat(struct out *out, const char *format, va_list args)
     size_t room = out->cap - out->n;
     int wanted = vsnprintf(out->p + out->n, room, format, args);
     if (wanted < 0 || (size_t)wanted >= room) {
-        /* vsnprintf needs one byte for its NUL, which we do not keep: a text that fills the buffer to the
-         * last byte counts as too long.  Messages can live with that. */
+        /* vsnprintf needs one byte for its NUL, which we do not keep: a text that fills the buffer
+         * to the last byte counts as too long.  Messages can live with that. */
         out->overflow = true;
         return;
     }

@@ -1,5 +1,6 @@
-/* A bounded writer: appends to a fixed buffer and remembers when something did not fit.  After the first
- * overflow nothing more is written (the buffer keeps its whole prefix), so callers check once, at the end. */
+/* A bounded writer: appends to a fixed buffer and remembers when something did not fit.  After the
+ * first overflow nothing more is written (the buffer keeps its whole prefix), so callers check
+ * once, at the end. */
 #ifndef BASE_OUT_H
 #define BASE_OUT_H
 
@@ -24,14 +25,17 @@ void out_text(struct out *out, const char *text);
 void out_u64(struct out *out, uint64_t value);
 void out_i64(struct out *out, int64_t value);
 void out_hex(struct out *out, const unsigned char *bytes, size_t n); /* lower case */
-/* Cuts back to n bytes and forgets an overflow: for "write, see whether it fits, else take it back". */
+/* Cuts back to n bytes and forgets an overflow: for "write, see whether it fits, else take it
+ * back". */
 void out_truncate(struct out *out, size_t n);
 struct str out_view(const struct out *out);
 size_t out_room(const struct out *out); /* 0 after an overflow */
 /* Messages for people only. */
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void out_vformat(struct out *out, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
-/* Ends the text with NUL inside cap, cutting the last byte if it must: for C strings in messages. */
+void out_vformat(struct out *out, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+/* Ends the text with NUL inside cap, cutting the last byte if it must: for C strings in
+ * messages. */
 const char *out_cstr(struct out *out);
 
 #endif

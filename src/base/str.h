@@ -1,5 +1,5 @@
-/* A borrowed view of bytes: neither owned nor NUL-terminated.  It lives as long as what it points into;
- * whoever returns one says what that is. */
+/* A borrowed view of bytes: neither owned nor NUL-terminated.  It lives as long as what it points
+ * into; whoever returns one says what that is. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -18,7 +18,7 @@ struct str {
 /* For printf's "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p
 
-struct str str_of(const char *text);            /* of a NUL-terminated string; NULL gives STR_NONE */
+struct str str_of(const char *text); /* of a NUL-terminated string; NULL gives STR_NONE */
 struct str str_range(const char *p, size_t n);
 bool str_equal(struct str a, struct str b);
 bool str_is(struct str a, const char *text);
@@ -30,8 +30,9 @@ struct str str_from(struct str a, size_t from);
 struct str str_head(struct str a, size_t n);
 /* Without spaces, tabs, CR and LF on both ends. */
 struct str str_trim(struct str a);
-/* Cuts at the first `separator`: *head gets what stands before it, *rest what stands behind.  Without a
- * separator *head is all, *rest is empty and the answer false.  Safe when rest points at a's own place. */
+/* Cuts at the first `separator`: *head gets what stands before it, *rest what stands behind.
+ * Without a separator *head is all, *rest is empty and the answer false.  Safe when rest points at
+ * a's own place. */
 bool str_cut(struct str a, char separator, struct str *head, struct str *rest);
 /* Offset of the first `c`, or a.n. */
 size_t str_find(struct str a, char c);
@@ -41,7 +42,8 @@ bool str_to_u64(struct str a, uint64_t *value);
 /* The same with an optional '-'. */
 bool str_to_i64(struct str a, int64_t *value);
 
-/* Copies into a fixed array and ends it with NUL; false (and an empty string) when it does not fit. */
+/* Copies into a fixed array and ends it with NUL; false (and an empty string) when it does not
+ * fit. */
 bool str_copy(struct str a, char *to, size_t size);
 
 #endif

@@ -1,7 +1,8 @@
 #include "base/time.h"
 
-/* Days since 1970-01-01 in the proleptic Gregorian calendar, with years that start in March, so that the leap
- * day comes last (the well-known algorithm of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms"). */
+/* Days since 1970-01-01 in the proleptic Gregorian calendar, with years that start in March, so
+ * that the leap day comes last (the well-known algorithm of Howard Hinnant's "chrono-Compatible
+ * Low-Level Date Algorithms"). */
 static int64_t days_from_civil(int64_t year, int month, int day)
 {
     year -= month <= 2;
@@ -87,14 +88,15 @@ bool time_read(struct str text, int64_t *unix_ms)
     for (size_t i = 0; i < text.n; i++)
         if (form[i] != '0' && text.p[i] != form[i])
             return false;
-    if (!read_digits(text, 0, 4, &year) || !read_digits(text, 5, 2, &month) || !read_digits(text, 8, 2, &day) ||
-        !read_digits(text, 11, 2, &hour) || !read_digits(text, 14, 2, &minute) ||
-        !read_digits(text, 17, 2, &second) || !read_digits(text, 20, 3, &ms))
+    if (!read_digits(text, 0, 4, &year) || !read_digits(text, 5, 2, &month) ||
+        !read_digits(text, 8, 2, &day) || !read_digits(text, 11, 2, &hour) ||
+        !read_digits(text, 14, 2, &minute) || !read_digits(text, 17, 2, &second) ||
+        !read_digits(text, 20, 3, &ms))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 ||
-        second > 60)
+    if (month < 1 || month > 12 || day < 1 || day > days_in(year, month) || hour > 23 ||
+        minute > 59 || second > 60)
         return false;
-    *unix_ms = days_from_civil(year, (int)month, (int)day) * 86400000 + hour * 3600000 + minute * 60000 +
-               second * 1000 + ms;
+    *unix_ms = days_from_civil(year, (int)month, (int)day) * 86400000 + hour * 3600000 +
+               minute * 60000 + second * 1000 + ms;
     return true;
 }

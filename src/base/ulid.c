@@ -11,7 +11,8 @@ static void count_up(struct ulid *ulid)
     ulid->last_ms++;
 }
 
-void ulid_next(struct ulid *ulid, uint64_t now_ms, const unsigned char fresh[10], char text[ULID_LENGTH + 1])
+void ulid_next(struct ulid *ulid, uint64_t now_ms, const unsigned char fresh[10],
+               char text[ULID_LENGTH + 1])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     unsigned char bytes[16];
@@ -30,12 +31,12 @@ void ulid_next(struct ulid *ulid, uint64_t now_ms, const unsigned char fresh[10]
 
     /* 128 bits in 26 digits of five bits: the first digit carries the top three bits alone. */
     for (int digit = 0; digit < ULID_LENGTH; digit++) {
-        int low_bit = 125 - 5 * digit; /* position of this digit's lowest bit, counted from the right */
+        int low_bit = 125 - 5 * digit; /* where this digit's lowest bit is, from the right */
         unsigned value = 0;
         for (int bit = low_bit + 4; bit >= low_bit; bit--) {
             value <<= 1;
             if (bit < 128)
-                value |= bytes[15 - bit / 8] >> (bit % 8) & 1U;
+                value |= (unsigned)bytes[15 - bit / 8] >> (bit % 8) & 1U;
         }
         text[digit] = digits[value];
     }

@@ -12,7 +12,9 @@ struct ulid {
     unsigned char random[10]; /* of the last one made */
 };
 
-/* Writes 26 characters and a NUL.  `fresh` are ten new random bytes, used where the millisecond is new. */
-void ulid_next(struct ulid *ulid, uint64_t now_ms, const unsigned char fresh[10], char text[ULID_LENGTH + 1]);
+/* Writes 26 characters and a NUL.  `fresh` are ten new random bytes, used where the millisecond is
+ * new. */
+void ulid_next(struct ulid *ulid, uint64_t now_ms, const unsigned char fresh[10],
+               char text[ULID_LENGTH + 1]);
 
 #endif

@@ -1,11 +1,11 @@
-/* Owns running helpers, from the fork to the one call of on_done.  Invariant: a helper is in loop->helpers exactly
- * while its pid is not 0, and only then are its pipe and its deadline in the loop. */
+/* Owns running helpers, from the fork to the one call of on_done.  Invariant: a helper is in
+ * loop->helpers exactly while its pid is not 0, and only then are its pipe and its deadline in the
+ * loop. */
 #include "loop/helper.h"
 
 #include "base/assert.h"
 
-
-/* --- in the child -------------------------------------------------------------------------------------------- */
+/* --- in the child --------------------------------------------------------------------------- */
 
 static void write_all(int fd, struct str bytes)
 {
@@ -30,7 +30,7 @@ static int run_work(void *context, int fd)
     return exit_code;
 }
 
-/* --- in the parent ------------------------------------------------------------------------------------------- */
+/* --- in the parent -------------------------------------------------------------------------- */
 
 static void close_pipe(struct helper *helper)
 {
@@ -144,12 +144,12 @@ enum err helper_start(struct loop *loop, struct helper *helper, const struct hel
     ASSERT(helper->pid == 0 && job->timeout_ms > 0 && job->on_done != NULL);
     helper->loop = loop;
     helper->job = *job;
-    enum err err = port_fork_helper(run_work, &helper->job, job->cpu_s, job->memory_bytes,
-                                    &helper->pid, &fd);
+    enum err err =
+        port_fork_helper(run_work, &helper->job, job->cpu_s, job->memory_bytes, &helper->pid, &fd);
     if (err != OK)
         return err == ERR_FULL ? ERR_FULL : ERR_IO;
-    helper->pipe = (struct loop_fd){
-        .fd = fd, .wanted = PORT_READABLE, .on_ready = on_pipe, .context = helper};
+    helper->pipe =
+        (struct loop_fd){.fd = fd, .wanted = PORT_READABLE, .on_ready = on_pipe, .context = helper};
     err = loop_add(loop, &helper->pipe);
     if (err != OK) {
         stop(helper);

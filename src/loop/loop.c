@@ -16,7 +16,8 @@ void loop_start(struct loop *loop)
     read_clocks(loop);
 }
 
-/* Moves the last node into every hole.  Not while nodes are dispatched: one would be skipped or called twice. */
+/* Moves the last node into every hole.  Not while nodes are dispatched: one would be skipped or
+ * called twice. */
 static void close_holes(struct loop *loop)
 {
     for (size_t i = 0; i < loop->fd_count;) {
@@ -89,8 +90,8 @@ static int64_t timeout(const struct loop *loop, int64_t max_ms)
     return left_ms;
 }
 
-/* Calls every node that was ready when the wait ended, starting one further each turn, so that none is always
- * served before the others. */
+/* Calls every node that was ready when the wait ended, starting one further each turn, so that none
+ * is always served before the others. */
 static void dispatch(struct loop *loop, size_t count)
 {
     size_t first = count == 0 ? 0 : loop->first % count;
@@ -99,8 +100,8 @@ static void dispatch(struct loop *loop, size_t count)
         struct loop_fd *node = loop->fds[(first + i) % count];
         if (node == NULL)
             continue;
-        /* A callback before it may have removed the node, put another in its place (which has nothing ready),
-         * or lost interest in it. */
+        /* A callback before it may have removed the node, put another in its place (which has
+         * nothing ready), or lost interest in it. */
         unsigned ready = node->ready & node->wanted;
         node->ready = 0;
         if (ready != 0)
@@ -114,7 +115,8 @@ enum err loop_wait(struct loop *loop, int64_t max_ms, struct port_signals *signa
     close_holes(loop);
     size_t count = loop->fd_count;
     for (size_t i = 0; i < count; i++)
-        loop->watches[i] = (struct port_watch){.fd = loop->fds[i]->fd, .wanted = loop->fds[i]->wanted};
+        loop->watches[i] =
+            (struct port_watch){.fd = loop->fds[i]->fd, .wanted = loop->fds[i]->wanted};
 
     enum err err = port_wait(loop->watches, count, timeout(loop, max_ms), signals);
     loop->awake = false;

@@ -1,6 +1,7 @@
-/* Owns the order of the timers: a pairing heap of the nodes that their owners keep, so that any number can be set
- * and setting one cannot fail.  Setting is O(1), taking the next one out O(log n) on the average.
- * Invariant: no timer is due before its parent, and *timer->link == timer for all that are not clear. */
+/* Owns the order of the timers: a pairing heap of the nodes that their owners keep, so that any
+ * number can be set and setting one cannot fail.  Setting is O(1), taking the next one out O(log n)
+ * on the average. Invariant: no timer is due before its parent, and *timer->link == timer for all
+ * that are not clear. */
 #include "loop/timer.h"
 
 #include "base/assert.h"
@@ -98,8 +99,8 @@ void timer_dispatch(struct loop *loop)
 {
     struct loop_timer **tail = &loop->due;
 
-    /* All that are due move to a list first: one that sets itself again at once waits for the next turn, and
-     * cannot keep others from theirs. */
+    /* All that are due move to a list first: one that sets itself again at once waits for the next
+     * turn, and cannot keep others from theirs. */
     ASSERT(loop->due == NULL);
     while (loop->timers != NULL && loop->timers->at_ms <= loop->now_ms) {
         struct loop_timer *timer = loop->timers;

@@ -114,7 +114,7 @@ struct death run_shell(const char *script, char *said, size_t size)
 }
 
 struct death run_helper(int (*work)(void *, int), void *context, unsigned cpu_s, size_t memory,
-                               char *said, size_t size)
+                        char *said, size_t size)
 {
     int64_t pid;
     int fd;

@@ -1,4 +1,5 @@
-/* What the tests of the port share: a folder of their own, patience with a deadline, and children. */
+/* What the tests of the port share: a folder of their own, patience with a deadline, and
+ * children. */
 #ifndef TESTS_PORT_SUPPORT_H
 #define TESTS_PORT_SUPPORT_H
 

@@ -25,7 +25,7 @@ static void assert_str(struct str got, const char *wanted)
         fail_msg("got \"%.*s\", wanted \"%s\"", STR_ARG(got), wanted);
 }
 
-/* --- str --------------------------------------------------------------------------------------------------------- */
+/* --- str ------------------------------------------------------------------------------------ */
 
 static void str_compares_views(void **state)
 {
@@ -37,7 +37,8 @@ static void str_compares_views(void **state)
     assert_true(str_starts_with(STR("x"), STR_NONE));
     assert_false(str_starts_with(STR("char"), STR("charter")));
     assert_true(str_equal_nocase(STR("Sec-WebSocket-Key"), STR("sec-websocket-KEY")));
-    assert_false(str_equal_nocase(STR("["), STR("{"))); /* a bit apart as letters are, but no letters */
+    assert_false(
+        str_equal_nocase(STR("["), STR("{"))); /* a bit apart as letters are, but no letters */
 }
 
 static void str_slices_stay_inside(void **state)
@@ -105,7 +106,7 @@ static void str_copy_fits_with_its_nul_or_not_at_all(void **state)
     assert_false(str_copy(STR_NONE, to, 0));
 }
 
-/* --- out --------------------------------------------------------------------------------------------------------- */
+/* --- out ------------------------------------------------------------------------------------ */
 
 static void out_keeps_its_prefix_after_overflow(void **state)
 {
@@ -157,7 +158,7 @@ static void out_format_overflows_as_the_others(void **state)
     assert_str(out_view(&out), "ab");
 }
 
-/* --- ring -------------------------------------------------------------------------------------------------------- */
+/* --- ring ----------------------------------------------------------------------------------- */
 
 static void ring_is_a_queue_across_its_end(void **state)
 {
@@ -192,7 +193,7 @@ static void ring_is_a_queue_across_its_end(void **state)
     assert_int_equal(ring_room(&ring), sizeof bytes);
 }
 
-/* --- crc32c, hashes, base64 -------------------------------------------------------------------------------------- */
+/* --- crc32c, hashes, base64 ----------------------------------------------------------------- */
 
 static void crc32c_gives_the_known_answers(void **state)
 {
@@ -267,15 +268,17 @@ static void base64_gives_the_known_answers(void **state)
     assert_str(out_view(&out), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
-/* --- ulid -------------------------------------------------------------------------------------------------------- */
+/* --- ulid ----------------------------------------------------------------------------------- */
 
 static void ulid_has_its_form(void **state)
 {
     struct ulid ulid = {0};
     char text[ULID_LENGTH + 1];
-    static const unsigned char fresh[10] = {0x00, 0x44, 0x32, 0x14, 0xc7, 0x42, 0x54, 0xb6, 0x35, 0xcf};
+    static const unsigned char fresh[10] = {0x00, 0x44, 0x32, 0x14, 0xc7,
+                                            0x42, 0x54, 0xb6, 0x35, 0xcf};
     (void)state;
-    /* 1 followed by nine zero digits of time is 2^45 ms; the random part worked out by hand from its bits. */
+    /* 1 followed by nine zero digits of time is 2^45 ms; the random part worked out by hand from
+     * its bits. */
     ulid_next(&ulid, (uint64_t)1 << 45, fresh, text);
     assert_string_equal(text, "10000000000123456789abcdef");
     assert_int_equal(strlen(text), ULID_LENGTH);
@@ -309,7 +312,7 @@ static void ulid_counts_past_all_ones(void **state)
     assert_string_equal(text, "00000000060000000000000000");
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ----------------------------------------------------------------------------------- */
 
 static void time_has_the_known_forms(void **state)
 {
@@ -375,7 +378,7 @@ static void time_of_another_form_is_refused(void **state)
     assert_true(ms == 42);
 }
 
-/* --- log, err ---------------------------------------------------------------------------------------------------- */
+/* --- log, err ------------------------------------------------------------------------------- */
 
 /* In a process of its own, whose stderr is a file. */
 static int say_things(void *context, int fd)
@@ -405,7 +408,8 @@ static void log_lines_cannot_be_forged(void **state)
     out_cstr(&name);
     assert_int_equal(port_fork_helper(say_things, path, 0, 0, &pid, &fd), OK);
     struct port_watch watch = {.fd = fd, .wanted = PORT_READABLE};
-    assert_int_equal(port_wait(&watch, 1, 10000, NULL), OK); /* its end of the pipe closes when it dies */
+    assert_int_equal(port_wait(&watch, 1, 10000, NULL),
+                     OK); /* its end of the pipe closes when it dies */
     port_close(fd);
     while ((err = port_reap(&dead, &exit_code, &signal)) == ERR_AGAIN)
         port_wait(NULL, 0, 1, NULL);
@@ -417,9 +421,8 @@ static void log_lines_cannot_be_forged(void **state)
     assert_int_equal(port_unlink(path), OK);
     assert_null(strstr(text, "not to be seen"));
     assert_non_null(strstr(text, "Z warning base: first?second ?[1m 5\n"));
-    assert_non_null(
-        strstr(text, "\",\"level\":\"debug\",\"room\":\"base\","
-                     "\"message\":\"a \\\"quote\\\" and a \\\\\"}\n{\"time\":\""));
+    assert_non_null(strstr(text, "\",\"level\":\"debug\",\"room\":\"base\","
+                                 "\"message\":\"a \\\"quote\\\" and a \\\\\"}\n{\"time\":\""));
     /* A message that is too long is cut, and the line still ends as it must. */
     assert_string_equal(text + got - 6, "000\"}\n");
 }

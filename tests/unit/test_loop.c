@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- what the tests share ---------------------------------------------------------------------------------------- */
+/* --- what the tests share ------------------------------------------------------------------- */
 
 static struct loop loop; /* large for a stack */
 static struct port_signals signals;
@@ -52,8 +52,8 @@ static void ear_open(struct ear *ear)
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     *ear = (struct ear){.write_end = fds[1]};
-    ear->node = (struct loop_fd){
-        .fd = fds[0], .wanted = PORT_READABLE, .on_ready = hear, .context = ear};
+    ear->node =
+        (struct loop_fd){.fd = fds[0], .wanted = PORT_READABLE, .on_ready = hear, .context = ear};
     assert_int_equal(loop_add(&loop, &ear->node), OK);
 }
 
@@ -97,7 +97,7 @@ static struct clock_hand new_hand(void)
     return (struct clock_hand){.timer = {.on_due = strike}};
 }
 
-/* --- descriptors ------------------------------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------------------------- */
 
 static void ready_nodes_are_called_once_a_turn(void **state)
 {
@@ -281,7 +281,7 @@ static void full_loop_refuses_and_recovers(void **state)
     assert_int_equal(loop.fd_count, 0);
 }
 
-/* --- timers ------------------------------------------------------------------------------------------------------ */
+/* --- timers --------------------------------------------------------------------------------- */
 
 static void timers_strike_in_order_and_not_before(void **state)
 {
@@ -444,7 +444,7 @@ static void both_clocks_are_of_this_turn(void **state)
     assert_true(loop.wall_ms >= before_wall - 1000 && loop.wall_ms <= port_wall_ms() + 1000);
 }
 
-/* --- helpers ----------------------------------------------------------------------------------------------------- */
+/* --- helpers -------------------------------------------------------------------------------- */
 
 struct outcome {
     int calls;

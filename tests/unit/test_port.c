@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- clocks, random, memory --------------------------------------------------------------------- */
+/* --- clocks, random, memory ----------------------------------------------------------------- */
 
 static void clocks_tell_the_time(void **state)
 {
@@ -67,7 +67,7 @@ static void wiped_bytes_are_zero(void **state)
     assert_memory_equal(secret, "\0\0\0\0\0\0!", 7);
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 static void file_modes_of_opening(void **state)
 {
@@ -268,7 +268,8 @@ static void lock_belongs_to_one_process_and_names_it(void **state)
     int64_t pid, holder = -1;
     int fd, lock;
     (void)state;
-    assert_int_equal(port_fork_helper(hold_lock, (void *)(uintptr_t)PATH("lock"), 0, 0, &pid, &fd), OK);
+    assert_int_equal(port_fork_helper(hold_lock, (void *)(uintptr_t)PATH("lock"), 0, 0, &pid, &fd),
+                     OK);
     wait_for(fd, PORT_READABLE);
     assert_int_equal(port_open(PATH("lock"), PORT_CREATE, &lock), OK);
     assert_int_equal(port_lock(lock, &holder), ERR_BUSY);
@@ -280,7 +281,7 @@ static void lock_belongs_to_one_process_and_names_it(void **state)
     port_close(lock);
 }
 
-/* --- descriptors -------------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------------------------- */
 
 static int open_without_standard_ones(void *context, int fd)
 {
@@ -288,7 +289,8 @@ static int open_without_standard_ones(void *context, int fd)
     close(0);
     close(1);
     close(2);
-    if (port_open(context, PORT_CREATE, &first) != OK || port_open(context, PORT_CREATE, &second) != OK ||
+    if (port_open(context, PORT_CREATE, &first) != OK ||
+        port_open(context, PORT_CREATE, &second) != OK ||
         port_listen_local(PATH("standard"), 1, &listener) != OK)
         return 1;
     if (first < 3 || second < 3 || listener < 3 || first == fd || second == fd || first == second)
@@ -300,8 +302,8 @@ static void descriptors_are_never_standard_ones(void **state)
 {
     char said[8];
     (void)state;
-    assert_int_equal(run_helper(open_without_standard_ones, (void *)(uintptr_t)PATH("std"), 0, 0, said,
-                                sizeof said)
+    assert_int_equal(run_helper(open_without_standard_ones, (void *)(uintptr_t)PATH("std"), 0, 0,
+                                said, sizeof said)
                          .exit_code,
                      0);
 }
@@ -321,7 +323,7 @@ static void descriptors_beyond_select_are_refused(void **state)
     assert_int_equal(port_wait(&watch, 1, 0, NULL), ERR_FULL);
 }
 
-/* --- waiting ------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------------------------- */
 
 static void wait_finds_what_is_ready(void **state)
 {
@@ -365,7 +367,8 @@ static int signal_parent(void *context, int fd)
 {
     (void)context;
     (void)fd;
-    port_wait(NULL, 0, 50, NULL); /* most likely the parent waits by then; it must work out either way */
+    port_wait(NULL, 0, 50,
+              NULL); /* most likely the parent waits by then; it must work out either way */
     return kill(getppid(), SIGTERM) == 0 ? 0 : 1;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* --- sockets ------------------------------------------------------------------------------------ */
+/* --- sockets -------------------------------------------------------------------------------- */
 
 static void local_sockets_are_private_and_know_their_peer(void **state)
 {
@@ -51,7 +51,8 @@ static void local_sockets_are_private_and_know_their_peer(void **state)
     assert_int_equal(port_write(server, STR("ok"), &n), ERR_REFUSED);
     port_close(server);
     port_close(listener);
-    assert_int_equal(port_connect_local(PATH("sock"), &client), ERR_REFUSED); /* nobody listens any more */
+    assert_int_equal(port_connect_local(PATH("sock"), &client),
+                     ERR_REFUSED); /* nobody listens any more */
     assert_int_equal(port_unlink(PATH("sock")), OK);
 }
 
