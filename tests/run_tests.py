@@ -192,17 +192,18 @@ def fuzz(args):
 
 
 def total(args):
-    count = Count()
+    count, home = Count(), args.results[0].rsplit("/results/", 1)[0]
     for path in args.results:
         own = Count()
-        name = os.path.basename(path)
+        tree, name = path.rsplit("/results/", 1)  # results of a variant stand in its own tree
+        name = name if tree == home else f"{os.path.basename(tree)}/{name}"
         try:
             with open(path, encoding="ascii") as file:
                 own.passed, own.failed, own.skipped = (int(word) for word in file.read().split())
         except (OSError, ValueError):
             own.failed = 1
             print(f"  FAILED {name}: it left no result")
-        print(f"  {name:<12} {own.line()}")
+        print(f"  {name:<18} {own.line()}")
         count.add(own)
     print(count.line())
     return 0 if count.failed == 0 else 1
