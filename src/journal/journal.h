@@ -2,15 +2,24 @@
  *
  * Segments are text files in one directory, "0000000001.log" and so on.  A line is a record:
  *
- *     CRC32C {"batch":17,"event":{"seq":1042,…,"data":{…}},"memo":{…}}\n
+ *     CRC32C {"batch":17,"synced":81920,"event":{"seq":1042,…,"data":{…}},"memo":{…}}\n
  *
- * CRC32C is eight hex digits over what follows the space, up to the line feed.  `batch` rises by one after each sync that has
- * returned: a bad record that no valid record of a later batch follows is a torn tail, any other is damage.  `event`
- * is what peers see, byte for byte; `memo` is what the daemon must remember besides (absent where there is nothing; a record may be
- * a memo alone).  The first line of a segment is {"batch":…,"segment":{"format":1,"number":…,"daemon_id":…,"first_seq":…}}.
+ * CRC32C is eight hex digits over what follows the space, up to the line feed.  `batch` rises after each sync that has
+ * returned, `synced` is how many bytes of this segment that sync had left on disk: a batch begins at the offset that its
+ * records name.  `event` is what peers see, byte for byte; `memo` is what the daemon must remember besides (absent where
+ * there is nothing; a record may be a memo alone).  The first line of a segment has, instead of both,
+ *
+ *     "segment":{"format":1,"number":2,"daemon_id":"…","first_seq":1000,"previous_size":1048712}
+ *
+ * and keeps that place in every later format, so that an older daemon knows what it must not touch.
+ *
+ * Recovery.  A bad record (checksum, form, order, no line feed) at offset P is a torn tail when no valid record of a later
+ * batch stands anywhere behind it: none in its segment that says synced > P, none at all in later segments, since a
+ * segment is begun only when the one before it is wholly synced.  Then everything from P on goes, before the first append.
+ * Anything else is damage, and nothing is touched.  Zeros behind the last line are unused space.
  *
  * Appends go into a buffer; journal_commit() writes and syncs it once per turn.  Readers see synced records only.
- * Nothing here allocates; nothing but journal_commit() and opening blocks. */
+ * Nothing here allocates; nothing but journal_commit(), beginning a record and opening blocks. */
 #ifndef JOURNAL_JOURNAL_H
 #define JOURNAL_JOURNAL_H
 
@@ -19,7 +28,8 @@
 #include "base/out.h"
 #include "json/write.h"
 
-#define JOURNAL_SEGMENTS 128 /* more are never held; segment size is the limit / 64, at least a few records */
+/* More are never held; a segment is meant to have a 64th of the limit, at least a few records. */
+#define JOURNAL_SEGMENTS 128
 
 /* Where bytes stand in the journal: an event's JSON, or a value inside it. */
 struct journal_place {
@@ -31,88 +41,121 @@ struct journal_place {
 struct journal_segment {
     uint32_t number;
     uint64_t first_seq; /* of the first event that could stand in it */
-    int64_t size;       /* bytes of whole records */
+    int64_t size;       /* bytes of synced records; what follows is not there for readers */
+};
+
+/* Bytes of one segment as they stand on disk, for readers. */
+struct journal_window {
+    uint32_t segment; /* number; 0: nothing is held */
+    int64_t from;     /* offset of the first byte held */
+    size_t n;
+    char bytes[LIMIT_RECORD];
 };
 
 struct journal {
-    char directory[LIMIT_PATH];
-    char daemon_id[LIMIT_DAEMON_ID + 1];
-    int64_t limit, segment_limit;         /* bytes */
-    struct journal_segment segments[JOURNAL_SEGMENTS]; /* oldest first */
-    size_t segment_count;
-    int fd;                               /* of the newest segment */
-    int read_fd;                          /* one cached older segment for readers */
-    uint32_t read_segment;
-    uint64_t batch;
-    uint64_t next_seq;                    /* of the next event to be appended */
-    uint64_t synced_seq;                  /* highest on disk; 0: none */
-    bool urgent;                          /* something buffered waits for a commit that may not be put off */
-    bool dirty;                           /* something was written or buffered since the last sync */
-    int64_t lazy_since_ms;                /* monotonic time of the oldest lazy record not yet synced, or 0 */
-    uint64_t records, syncs, bytes_written; /* since start, for status and the bench */
-    /* Called with the text of each event before its checksum: may shorten it in place (secrets). May be NULL. */
+    /* Called with the text of each event before its checksum: may shorten it in place (secrets); what remains must be
+     * JSON.  The owner sets it before or after journal_open(), which leaves it alone; may be NULL. */
     void (*mask)(void *context, char *text, size_t *n);
     void *mask_context;
-    /* Called right after a new segment was begun: appends the memos that a later start needs when older segments have gone.
-     * May be NULL. */
+    /* Called by journal_commit() right after it has begun a segment: appends the memos that a later start needs when
+     * older segments have gone.  They wait for the next sync, whatever its reason; until then journal_forget() removes
+     * nothing.  Set like `mask`; may be NULL. */
     void (*on_segment)(void *context);
     void *on_segment_context;
+
+    char directory[LIMIT_PATH];
+    char daemon_id[LIMIT_DAEMON_ID + 1];
+    int64_t limit, segment_limit;                      /* bytes */
+    struct journal_segment segments[JOURNAL_SEGMENTS]; /* oldest first */
+    size_t segment_count;
+    int fd;            /* of the newest segment; -1: closed */
+    int64_t written;   /* bytes in the newest segment's file, synced or not; the buffer follows */
+    int64_t switch_at; /* written bytes at which the next segment is begun */
+    int read_fd;       /* one cached older segment for readers, or -1 */
+    uint32_t read_segment;
+    uint64_t batch;        /* of the records that wait for the next sync */
+    uint64_t next_seq;     /* of the next event to be appended */
+    uint64_t synced_seq;   /* highest on disk; 0: none */
+    int64_t lazy_since_ms; /* monotonic time of the oldest lazy record not yet synced, or 0 */
+    uint64_t records, syncs, bytes_written; /* since start, for status and the bench */
+    bool urgent;                            /* something that waits for a sync may not be put off */
+    bool lazy;              /* something that waits for a sync may be put off for a second */
+    bool failed;            /* sticky: what is on disk is unknown */
+    bool in_on_segment;     /* appends are the callback's */
+    bool checkpoint_failed; /* not all of the callback's appends went through */
+    bool directory_dirty;   /* a removed segment's name may still come back */
     /* the record being written */
-    struct out out;
+    enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO } writing;
+    bool has_event;
+    struct out out; /* on `buffer` */
     struct json_writer writer;
     size_t record_start, event_start, event_end;
     char buffer[2 * LIMIT_RECORD];
+    struct journal_window window;
 };
 
 /* --- opening and replay ---------------------------------------------------------------------------------------- */
 
 struct journal_record {
-    uint64_t seq;         /* of the event; 0: a memo alone */
-    struct str event;     /* raw object, STR_NONE without */
-    struct str memo;      /* raw object, STR_NONE without */
-    struct journal_place place; /* of the event */
+    uint64_t seq;               /* of the event; 0: a memo alone */
+    struct str event;           /* raw object, STR_NONE without */
+    struct str memo;            /* raw object, STR_NONE without */
+    struct journal_place place; /* of the event; of the memo where that is alone */
 };
 
 struct journal_report {
-    char text[512];       /* in words, for the log and for exit 5: names segment and offset */
-    int64_t cut_bytes;    /* torn tail that was cut */
+    char text[512];    /* in words, for the log and for exit 5: names segment and offset */
+    int64_t cut_bytes; /* torn tail that was cut: 0 for none; `text` tells */
 };
 
-/* Opens (and makes) the directory, reads every record in order through `on_record` (borrowed for the call), cuts a torn tail and is ready
- * to append.  ERR_DAMAGED: a bad record in the middle, a missing segment, or a newer format (nothing touched, `report` says
- * where); ERR_UNSUPPORTED: the newer format.  ERR_IO, ERR_NO_SPACE, ERR_READ_ONLY: storage.  An error from on_record ends the
- * replay and comes out.  `daemon_id` goes into new segments' heads. */
-enum err journal_open(struct journal *journal, const char *directory, const char *daemon_id, int64_t limit,
-                      enum err (*on_record)(void *context, const struct journal_record *record), void *context,
-                      struct journal_report *report);
+/* Opens (and makes) the directory, reads every record in order through `on_record` (borrowed for the call, which must not
+ * touch the journal), cuts a torn tail and is ready to append.  ERR_DAMAGED: a bad record in the middle, a missing segment,
+ * a contradiction; ERR_UNSUPPORTED: a newer format; in both nothing was touched and `report` says where.  ERR_IO,
+ * ERR_NO_SPACE, ERR_READ_ONLY: storage.  ERR_TOO_LARGE: a name that does not fit.  An error from on_record ends the replay and
+ * comes out.  After any failure the journal is closed.  `daemon_id` goes into new segments' heads.
+ *
+ * What was found is synced again before this returns, as a killed daemon may have left it in the page cache only.  New
+ * records have the batch behind the last one read, or, where something was cut, one more: no remains of what was cut
+ * can then pass for a record of the same batch. */
+enum err journal_open(struct journal *journal, const char *directory, const char *daemon_id,
+                      int64_t limit,
+                      enum err (*on_record)(void *context, const struct journal_record *record),
+                      void *context, struct journal_report *report);
 void journal_close(struct journal *journal);
 
 /* --- appending --------------------------------------------------------------------------------------------------- */
 
 struct journal_event {
     const char *type;
-    const char *run_id;    /* NULL: none (daemon events) */
-    uint64_t n;            /* within the run */
-    const char *step_id;   /* NULL: none */
-    unsigned attempt;      /* 0: none */
-    int64_t time_ms;       /* wall clock */
+    const char *run_id;  /* NULL: none (daemon events) */
+    uint64_t n;          /* within the run */
+    const char *step_id; /* NULL: none */
+    unsigned attempt;    /* 0: none */
+    int64_t time_ms;     /* wall clock */
 };
 
-/* Begins an event: the writer stands inside its "data" object. Exactly one journal_end() or journal_drop() follows.
- * There is always room for LIMIT_RECORD bytes; what is longer makes the writer overflow. ERR_IO, ERR_NO_SPACE, ERR_READ_ONLY:
- * the buffer had to be written out first and could not. */
-enum err journal_begin(struct journal *journal, const struct journal_event *event, struct json_writer **data);
+/* Begins an event: the writer stands inside its "data" object.  Exactly one journal_end() or journal_drop() follows.
+ * There is always room for LIMIT_RECORD bytes; what is longer makes the writer overflow.  Nothing was begun after an error:
+ * ERR_NO_SPACE, ERR_READ_ONLY: the buffer had to be written out first and could not, or no more segments can be held;
+ * what is buffered stays and a later try may succeed.  ERR_IO: the journal has failed. */
+enum err journal_begin(struct journal *journal, const struct journal_event *event,
+                       struct json_writer **data);
 /* Ends `data`, and begins a memo: the writer stands inside its object. */
 struct json_writer *journal_memo(struct journal *journal);
 /* A record of a memo alone. */
 enum err journal_begin_memo(struct journal *journal, struct json_writer **memo);
-/* Ends the record.  A lazy one may wait up to a second for company (logs, progress).  *place (may be NULL) is the event's place;
- * its bytes can be read after the next commit.  ERR_TOO_LARGE: over LIMIT_EVENT, nothing was appended. */
-enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq, struct journal_place *place);
+/* Ends the record.  A lazy one may wait up to a second for company (logs, progress).  *seq (may be NULL) is the event's, 0 for a
+ * memo alone; *place (may be NULL) is the event's place, or that of a memo alone: its bytes can be read after the next commit.  ERR_TOO_LARGE: the
+ * event is over LIMIT_EVENT, the record over LIMIT_RECORD, nested deeper than 64 or, by a raw piece, no JSON: nothing was
+ * appended, no seq was used.  Whatever this accepts, a later start can read. */
+enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq,
+                     struct journal_place *place);
 void journal_drop(struct journal *journal);
 
-/* Writes what is buffered and syncs, when something urgent waits or a lazy record is due at now_ms; else does nothing.  Any failure is
- * fatal for the daemon (exit 6): what was synced is unknown.  Starts a new segment when the newest is full. */
+/* Writes what is buffered and syncs, when something urgent waits or a lazy record is due at now_ms (monotonic); else does
+ * nothing.  Begins a new segment when the newest is full, after the sync; where that fails for want of space, the newest goes on
+ * growing.  ERR_IO is final and fatal for the daemon (exit 6): what was synced is unknown, and every later call answers
+ * the same.  ERR_NO_SPACE, ERR_READ_ONLY: nothing is lost, what is buffered stays and a later try may succeed. */
 enum err journal_commit(struct journal *journal, int64_t now_ms);
 /* Monotonic time at which a lazy record is due, or -1. */
 int64_t journal_due_ms(const struct journal *journal);
@@ -127,17 +170,22 @@ struct journal_cursor {
 
 struct journal_cursor journal_cursor_after(const struct journal *journal, uint64_t seq);
 /* Copies the next event's JSON into `to`.  ERR_END: all that is synced was read; ERR_NOT_FOUND: that seq is held no longer (see
- * journal_first_seq); ERR_FULL: needs more room than `to` has (nothing moved, *need bytes); ERR_DAMAGED, ERR_IO. */
-enum err journal_next(struct journal *journal, struct journal_cursor *cursor, struct out *to, uint64_t *seq, size_t *need);
-/* Reads the bytes of a place. */
+ * journal_first_seq); ERR_FULL: needs more room than `to` has (nothing was written, *need bytes); ERR_DAMAGED, ERR_IO.
+ * seq and need may be NULL. */
+enum err journal_next(struct journal *journal, struct journal_cursor *cursor, struct out *to,
+                      uint64_t *seq, size_t *need);
+/* Appends the bytes of a place to `to`, which may be on the journal's own writer.  ERR_NOT_FOUND: held no longer; ERR_AGAIN: not
+ * synced yet; ERR_FULL: no room in `to`; ERR_DAMAGED, ERR_IO. */
 enum err journal_read(struct journal *journal, struct journal_place place, struct out *to);
 uint64_t journal_first_seq(const struct journal *journal); /* oldest held; next_seq when empty */
-uint64_t journal_last_seq(const struct journal *journal);  /* newest synced */
+uint64_t journal_last_seq(const struct journal *journal);  /* newest synced; 0: none */
+/* Of all segments, what is buffered included. */
 int64_t journal_bytes(const struct journal *journal);
 
 /* --- retention ---------------------------------------------------------------------------------------------------- */
 
-/* Removes all segments numbered below `segment`, but never the newest. */
+/* Removes all segments numbered below `segment`, but never the newest; what cannot go yet (the newest has nothing on disk,
+ * or its checkpoint is incomplete) stays for a later call.  That the names are gone is synced lazily. */
 enum err journal_forget(struct journal *journal, uint32_t segment);
 
 #endif

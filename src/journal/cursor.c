@@ -1,0 +1,116 @@
+/* Reading what is synced: events one after the other, and bytes by their place.  Owns nothing but the journal's window
+ * and its one cached descriptor; never sees the buffer.  Invariant: an event is handed out only when the checksum of
+ * its record has just held. */
+#include "base/assert.h"
+#include "journal/journal.h"
+#include "journal/record.h"
+#include "journal/segment.h"
+#include "journal/window.h"
+
+struct journal_cursor journal_cursor_after(const struct journal *journal, uint64_t seq)
+{
+    (void)journal;
+    return (struct journal_cursor){.next_seq = seq + 1};
+}
+
+/* The segment that holds the event: the last one that could, since those of the same first_seq before it have none. */
+static const struct journal_segment *segment_of(const struct journal *journal, uint64_t seq)
+{
+    size_t index = journal->segment_count - 1;
+    while (index > 0 && journal->segments[index].first_seq > seq)
+        index--;
+    return &journal->segments[index];
+}
+
+/* Where the cursor goes on, found anew when it has no place or the place is gone. */
+static const struct journal_segment *place_cursor(const struct journal *journal,
+                                                  struct journal_cursor *cursor)
+{
+    const struct journal_segment *segment = segment_find(journal, cursor->segment);
+    if (segment == NULL || cursor->offset > segment->size) {
+        segment = segment_of(journal, cursor->next_seq);
+        cursor->segment = segment->number;
+        cursor->offset = 0;
+    }
+    return segment;
+}
+
+/* The next record behind the cursor, across segments; *length is what the cursor moves on by to pass it. */
+static enum err next_record(struct journal *journal, struct journal_cursor *cursor,
+                            struct record *record, uint32_t *length)
+{
+    const struct journal_segment *segment = place_cursor(journal, cursor);
+    struct str line;
+    int fd;
+    while (cursor->offset == segment->size) {
+        segment = segment_find(journal, segment->number + 1);
+        if (segment == NULL)
+            return ERR_DAMAGED; /* more was synced than is there */
+        cursor->segment = segment->number;
+        cursor->offset = 0;
+    }
+    enum err err = segment_fd(journal, segment->number, &fd);
+    if (err == OK)
+        err = window_line(&journal->window, fd, segment->number, cursor->offset, segment->size,
+                          &line);
+    if (err != OK)
+        return err;
+    *length = (uint32_t)line.n + 1;
+    return record_read(line, record) == OK ? OK : ERR_DAMAGED;
+}
+
+enum err journal_next(struct journal *journal, struct journal_cursor *cursor, struct out *to,
+                      uint64_t *seq, size_t *need)
+{
+    struct record record;
+    uint32_t length;
+    if (need != NULL)
+        *need = 0;
+    if (cursor->next_seq > journal->synced_seq)
+        return ERR_END;
+    if (cursor->next_seq < journal_first_seq(journal))
+        return ERR_NOT_FOUND;
+    for (;;) {
+        enum err err = next_record(journal, cursor, &record, &length);
+        if (err != OK)
+            return err;
+        if (record.seq > cursor->next_seq)
+            return ERR_DAMAGED;
+        if (record.seq == cursor->next_seq)
+            break;
+        cursor->offset += length;
+    }
+    if (out_room(to) < record.event.n) {
+        if (need != NULL)
+            *need = record.event.n;
+        return ERR_FULL;
+    }
+    out_str(to, record.event);
+    if (seq != NULL)
+        *seq = record.seq;
+    cursor->offset += length;
+    cursor->next_seq++;
+    return OK;
+}
+
+enum err journal_read(struct journal *journal, struct journal_place place, struct out *to)
+{
+    const struct journal_segment *segment = segment_find(journal, place.segment);
+    struct str bytes;
+    int fd;
+    if (segment == NULL || place.length > LIMIT_RECORD)
+        return ERR_NOT_FOUND;
+    if ((int64_t)place.offset + place.length > segment->size)
+        return segment == segment_newest(journal) ? ERR_AGAIN : ERR_NOT_FOUND;
+    if (out_room(to) < place.length)
+        return ERR_FULL;
+    enum err err = segment_fd(journal, place.segment, &fd);
+    if (err == OK)
+        err = window_bytes(&journal->window, fd, place.segment, place.offset, place.length, &bytes);
+    if (err != OK)
+        return err;
+    if (bytes.n < place.length)
+        return ERR_DAMAGED;
+    out_str(to, bytes);
+    return OK;
+}

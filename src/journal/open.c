@@ -1,0 +1,233 @@
+/* Opening the journal: reads all that is there, cuts a torn tail, makes the newest segment ready for appends.  Owns every
+ * change that recovery makes on disk, and their order; what is bad and why is replay.c's and verdict.c's.  Invariant: not a
+ * byte has changed when anything but OK or a failure of storage comes out. */
+#include "journal/replay.h"
+
+#include "base/assert.h"
+#include "journal/segment.h"
+#include "journal/window.h"
+#include "port.h"
+
+#include <inttypes.h>
+
+/* Before anything else is believed: no segment is of a newer format, and none is missing. */
+static enum err survey(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    struct record record;
+    struct record_head head;
+    struct str line;
+    for (size_t i = 0; i < journal->segment_count; i++) {
+        enum err err = replay_open_segment(replay, i);
+        if (err != OK)
+            return err;
+        if (replay_line_at(replay, 0, &line) == OK &&
+            record_read_head(line, &record, &head) == ERR_UNSUPPORTED) {
+            char fact[96];
+            struct out text = OUT_ON(fact);
+            out_format(&text, "format %" PRId64 " is newer than this daemon, which reads %d",
+                       head.format, RECORD_FORMAT);
+            replay_describe(replay, i, 0, out_cstr(&text));
+            return ERR_UNSUPPORTED;
+        }
+        replay_close_segment(replay);
+    }
+    for (size_t i = 1; i < journal->segment_count; i++) {
+        if (journal->segments[i].number != journal->segments[i - 1].number + 1)
+            return replay_damaged(replay, i - 1, 0, "the segment that follows this one is missing");
+    }
+    return OK;
+}
+
+/* Reads everything, up to where it ends or is torn. */
+static enum err read_all(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    for (size_t i = 0; i < journal->segment_count; i++) {
+        bool zeros;
+        enum err err = replay_open_segment(replay, i);
+        if (err == OK)
+            err = replay_read_segment(replay, replay->end);
+        if (err == OK)
+            err = verdict_only_zeros(replay, &zeros);
+        if (err != OK)
+            return err;
+        replay->last = i;
+        replay->end = replay->offset;
+        if (replay->offset == 0 || !zeros) {
+            replay->torn = true;
+            replay->cut_bytes = zeros ? 0 : replay->size - replay->offset;
+            return verdict_on_rest(replay);
+        }
+        replay_close_segment(replay);
+        journal->segments[i].size = replay->offset;
+    }
+    return OK;
+}
+
+/* Removes what is torn: first whole segments, newest first, so that no gap can be left; then the tail. */
+static enum err cut(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    size_t keep = replay->end > 0 ? replay->last + 1 : replay->last;
+    char fact[96];
+    struct out text = OUT_ON(fact);
+    out_format(&text, "torn tail of %" PRId64 " bytes cut", replay->cut_bytes);
+    if (replay->cut_bytes > 0)
+        replay_describe(replay, replay->last, replay->end, out_cstr(&text));
+    replay->report->cut_bytes = replay->cut_bytes;
+    while (journal->segment_count > keep) {
+        enum err err = segment_remove(journal, segment_newest(journal)->number);
+        if (err == OK)
+            err = segment_sync_directory(journal);
+        if (err != OK)
+            return replay_storage(replay, "a torn segment cannot be removed", err);
+        journal->segment_count--;
+    }
+    return OK;
+}
+
+/* Makes what was read durable and the newest segment ready for appends. */
+static enum err settle(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    struct journal_segment *newest = segment_newest(journal);
+    char path[LIMIT_PATH];
+    segment_path(journal, newest->number, path);
+    enum err err = port_open(path, PORT_READ_WRITE, &journal->fd);
+    if (err != OK) {
+        journal->fd = -1;
+        return replay_storage(replay, "the newest segment cannot be opened for writing", err);
+    }
+    if (replay->torn && replay->end > 0) {
+        newest->size = replay->end;
+        err = port_truncate(journal->fd, newest->size);
+        if (err != OK)
+            return replay_storage(replay, "the torn tail cannot be cut", err);
+    }
+    /* Without a reserve appends still work as long as there is space. */
+    if (newest->size < journal->segment_limit)
+        (void)segment_reserve(journal->fd, journal->segment_limit);
+    err = port_sync(journal->fd);
+    if (err == OK)
+        err = segment_sync_directory(journal);
+    if (err != OK)
+        return replay_storage(replay, "the journal cannot be synced", ERR_IO);
+    window_forget(&journal->window);
+    journal->written = newest->size;
+    return OK;
+}
+
+static enum err make_directory(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    char parent[LIMIT_PATH];
+    enum err err = port_make_directory(journal->directory, 0700);
+    if (err == ERR_EXISTS)
+        return OK;
+    if (err != OK)
+        return replay_storage(replay, "the directory cannot be made", err);
+    struct str path = str_of(journal->directory);
+    size_t slash = path.n;
+    while (slash > 0 && path.p[slash - 1] != '/')
+        slash--;
+    if (!str_copy(slash == 0 ? STR(".") : str_head(path, slash), parent, sizeof parent))
+        return ERR_TOO_LARGE;
+    if (port_sync_directory(parent) != OK)
+        return replay_storage(replay, "the directory's name cannot be synced", ERR_IO);
+    return OK;
+}
+
+static enum err begin_first(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    enum err err = segment_begin(journal);
+    if (err != OK)
+        return replay_storage(replay, "the first segment cannot be made", err);
+    journal->urgent = true;
+    err = journal_commit(journal, 0);
+    return err == OK ? OK : replay_storage(replay, "the first segment cannot be written", err);
+}
+
+static enum err open_all(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
+    enum err err = make_directory(replay);
+    if (err != OK)
+        return err;
+    err = segment_list(journal);
+    if (err == ERR_FULL) {
+        struct out text = OUT_ON(replay->report->text);
+        out_format(&text, "more than %d segments in %s", JOURNAL_SEGMENTS, journal->directory);
+        out_cstr(&text);
+        return ERR_DAMAGED;
+    }
+    if (err != OK)
+        return replay_storage(replay, "the directory cannot be read", err);
+    err = survey(replay);
+    if (err == OK)
+        err = read_all(replay);
+    if (err == OK && replay->torn)
+        err = cut(replay);
+    replay_close_segment(replay);
+    if (err != OK)
+        return err;
+    journal->batch = replay->batch + (replay->torn ? 2 : 1);
+    journal->synced_seq = journal->next_seq - 1;
+    return journal->segment_count == 0 ? begin_first(replay) : settle(replay);
+}
+
+/* Everything but the hooks, and but the buffers, whose pages stay untouched. */
+static void reset(struct journal *journal)
+{
+    journal->segment_count = 0;
+    journal->fd = journal->read_fd = -1;
+    journal->written = 0;
+    journal->read_segment = 0;
+    journal->batch = 1;
+    journal->next_seq = 1;
+    journal->synced_seq = 0;
+    journal->lazy_since_ms = 0;
+    journal->records = journal->syncs = journal->bytes_written = 0;
+    journal->urgent = journal->lazy = journal->failed = false;
+    journal->in_on_segment = journal->checkpoint_failed = journal->directory_dirty = false;
+    journal->writing = JOURNAL_IDLE;
+    journal->out = OUT_ON(journal->buffer);
+    window_forget(&journal->window);
+}
+
+enum err journal_open(struct journal *journal, const char *directory, const char *daemon_id,
+                      int64_t limit,
+                      enum err (*on_record)(void *context, const struct journal_record *record),
+                      void *context, struct journal_report *report)
+{
+    struct replay replay = {
+        .journal = journal, .report = report, .on_record = on_record, .context = context, .fd = -1};
+    *report = (struct journal_report){0};
+    reset(journal);
+    journal->limit = limit;
+    journal->segment_limit = limit / 64 > 4 * LIMIT_RECORD ? limit / 64 : 4 * LIMIT_RECORD;
+    journal->switch_at = journal->segment_limit;
+    if (!str_copy(str_of(directory), journal->directory, LIMIT_PATH - SEGMENT_NAME_SIZE) ||
+        !str_copy(str_of(daemon_id), journal->daemon_id, sizeof journal->daemon_id)) {
+        struct out text = OUT_ON(report->text);
+        out_format(&text, "the path or the daemon's id is too long");
+        out_cstr(&text);
+        return ERR_TOO_LARGE;
+    }
+    enum err err = open_all(&replay);
+    replay_close_segment(&replay);
+    if (err != OK)
+        journal_close(journal);
+    return err;
+}
+
+void journal_close(struct journal *journal)
+{
+    if (journal->fd >= 0)
+        port_close(journal->fd);
+    if (journal->read_fd >= 0)
+        port_close(journal->read_fd);
+    journal->fd = journal->read_fd = -1;
+    window_forget(&journal->window);
+}

@@ -1,0 +1,169 @@
+#include "journal/record.h"
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "json/check.h"
+#include "json/read.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const char BATCH_START[] = "{\"batch\":";
+
+static void column_write(char to[RECORD_COLUMN], struct str json)
+{
+    uint32_t crc = crc32c(0, json);
+    unsigned char bytes[4] = {(unsigned char)(crc >> 24), (unsigned char)(crc >> 16),
+                              (unsigned char)(crc >> 8), (unsigned char)crc};
+    struct out column = out_on(to, RECORD_COLUMN);
+    out_hex(&column, bytes, sizeof bytes);
+    out_byte(&column, ' ');
+    ASSERT(!column.overflow && column.n == RECORD_COLUMN);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------- */
+
+bool record_may_start(struct str bytes)
+{
+    return bytes.n >= RECORD_START_LENGTH && bytes.p[RECORD_COLUMN - 1] == ' ' &&
+           str_starts_with(str_from(bytes, RECORD_COLUMN), str_of(BATCH_START));
+}
+
+/* The JSON behind a column that holds. */
+static enum err checked_json(struct str line, struct str *json)
+{
+    char column[RECORD_COLUMN];
+    *json = str_from(line, RECORD_COLUMN);
+    if (json->n == 0)
+        return ERR_DAMAGED;
+    column_write(column, *json);
+    if (!str_equal(str_head(line, RECORD_COLUMN), str_range(column, sizeof column)))
+        return ERR_DAMAGED;
+    /* White space around the value would pass the check below. */
+    if (json->p[0] != '{' || json->p[json->n - 1] != '}')
+        return ERR_SYNTAX;
+    return json_check(*json, RECORD_DEPTH, NULL);
+}
+
+/* Takes the next member when it has that name. */
+static bool take(struct json_walk *walk, const char *name, struct str *value)
+{
+    struct json_walk ahead = *walk;
+    struct str found_name, found;
+    if (!json_walk_next(&ahead, &found_name, &found) || !json_string_is(found_name, name))
+        return false;
+    *walk = ahead;
+    *value = found;
+    return true;
+}
+
+static bool take_number(struct json_walk *walk, const char *name, int64_t minimum, int64_t *value)
+{
+    struct str raw;
+    return take(walk, name, &raw) && json_integer(raw, value) && *value >= minimum;
+}
+
+static bool take_object(struct json_walk *walk, const char *name, struct str *value)
+{
+    struct json_walk before = *walk;
+    if (take(walk, name, value) && json_type(*value) == JSON_OBJECT)
+        return true;
+    *walk = before;
+    *value = STR_NONE;
+    return false;
+}
+
+static enum err read_members(struct str json, struct record *record)
+{
+    struct json_walk walk = json_walk(json);
+    struct str name, rest;
+    int64_t batch, seq = 0;
+    *record = (struct record){0};
+    if (!take_number(&walk, "batch", 1, &batch) ||
+        !take_number(&walk, "synced", 0, &record->synced))
+        return ERR_SYNTAX;
+    record->batch = (uint64_t)batch;
+    if (!take_object(&walk, "segment", &record->head)) {
+        bool has_event = take_object(&walk, "event", &record->event);
+        bool has_memo = take_object(&walk, "memo", &record->memo);
+        if (!has_event && !has_memo)
+            return ERR_SYNTAX;
+        struct json_walk inside = json_walk(record->event);
+        if (has_event && !take_number(&inside, "seq", 1, &seq))
+            return ERR_SYNTAX;
+        record->seq = (uint64_t)seq;
+    }
+    return json_walk_next(&walk, &name, &rest) ? ERR_SYNTAX : OK;
+}
+
+enum err record_read(struct str line, struct record *record)
+{
+    struct str json;
+    enum err err = checked_json(line, &json);
+    if (err == OK)
+        err = read_members(json, record);
+    if (err != OK)
+        *record = (struct record){0};
+    return err;
+}
+
+enum err record_read_head(struct str line, struct record *record, struct record_head *head)
+{
+    static const struct json_field fields[] = {
+        {"number", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct record_head, number), 0, 1,
+         UINT32_MAX},
+        {"first_seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct record_head, first_seq), 0,
+         1, INT64_MAX},
+        {"previous_size", JSON_FIELD_INTEGER, JSON_REQUIRED,
+         offsetof(struct record_head, previous_size), 0, 0, UINT32_MAX},
+    };
+    struct json_field_error problem;
+    struct str json, raw, format;
+    *record = (struct record){0};
+    *head = (struct record_head){0};
+    enum err err = checked_json(line, &json);
+    if (err != OK)
+        return err;
+    /* Before anything else, since the rest may look different in a newer format. */
+    if (!json_member(json, "segment", &raw) || !json_member(raw, "format", &format) ||
+        !json_integer(format, &head->format) || head->format < 1)
+        return ERR_SYNTAX;
+    if (head->format > RECORD_FORMAT)
+        return ERR_UNSUPPORTED;
+    if (read_members(json, record) != OK || record->head.n == 0 || record->synced != 0 ||
+        json_read(raw, fields, sizeof fields / sizeof fields[0], head, &problem) != OK) {
+        *record = (struct record){0};
+        return ERR_SYNTAX;
+    }
+    return OK;
+}
+
+/* --- writing ------------------------------------------------------------------------------------------------------- */
+
+void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_t synced)
+{
+    static const char empty[RECORD_COLUMN] = {'0', '0', '0', '0', '0', '0', '0', '0', ' '};
+    out_str(out, str_range(empty, sizeof empty));
+    *w = json_writer(out);
+    json_object(w);
+    json_put_u64(w, "batch", batch);
+    json_put_i64(w, "synced", synced);
+}
+
+void record_seal(char *line, size_t n)
+{
+    ASSERT(n > RECORD_COLUMN + 1 && line[n - 1] == '\n');
+    column_write(line, str_range(line + RECORD_COLUMN, n - RECORD_COLUMN - 1));
+}
+
+void record_write_head(struct json_writer *w, const struct record_head *head, const char *daemon_id)
+{
+    json_key(w, "segment");
+    json_object(w);
+    json_put_i64(w, "format", head->format);
+    json_put_i64(w, "number", head->number);
+    json_put_text(w, "daemon_id", daemon_id);
+    json_put_i64(w, "first_seq", head->first_seq);
+    json_put_i64(w, "previous_size", head->previous_size);
+    json_object_end(w);
+}
