@@ -28,7 +28,7 @@ enum err port_stdout(struct str bytes)
              * all. */
             fd_set writable;
             FD_ZERO(&writable);
-            FD_SET(1, &writable);
+            FD_SET(1U, &writable);
             select(2, NULL, &writable, NULL, NULL);
         } else if (count == -1 && errno != EINTR) {
             return port_fail();

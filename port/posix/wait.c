@@ -85,6 +85,18 @@ static void drain_pipe(void)
         ;
 }
 
+/* The macros compute with int on some systems and with size_t on others; ours are never negative
+ * here, and below FD_SETSIZE. */
+static void set_add(fd_set *set, int fd)
+{
+    FD_SET((unsigned)fd, set);
+}
+
+static bool set_has(fd_set *set, int fd)
+{
+    return FD_ISSET((unsigned)fd, set) != 0;
+}
+
 enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
                    struct port_signals *signals)
 {
@@ -95,7 +107,7 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
     FD_ZERO(&readable);
     FD_ZERO(&writable);
     if (wake_pipe[0] != -1)
-        FD_SET(wake_pipe[0], &readable);
+        set_add(&readable, wake_pipe[0]);
     for (size_t i = 0; i < count; i++) {
         struct port_watch *watch = &watches[i];
         watch->ready = 0;
@@ -104,9 +116,9 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
         if (watch->fd >= (int)FD_SETSIZE)
             return port_fail_text(ERR_FULL, "the descriptor is too large for select()");
         if (watch->wanted & PORT_READABLE)
-            FD_SET(watch->fd, &readable);
+            set_add(&readable, watch->fd);
         if (watch->wanted & PORT_WRITABLE)
-            FD_SET(watch->fd, &writable);
+            set_add(&writable, watch->fd);
         if (watch->fd > highest)
             highest = watch->fd;
     }
@@ -119,7 +131,7 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
     int found = select(highest + 1, &readable, &writable, NULL, timeout_ms < 0 ? NULL : &timeout);
     if (found == -1 && errno != EINTR)
         return port_fail();
-    if (found == -1 || (wake_pipe[0] != -1 && FD_ISSET(wake_pipe[0], &readable)))
+    if (found == -1 || (wake_pipe[0] != -1 && set_has(&readable, wake_pipe[0])))
         drain_pipe();
     if (signals != NULL) {
         /* Read after draining: a signal in between is reported now and leaves a byte, which wakes
@@ -132,9 +144,9 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
         struct port_watch *watch = &watches[i];
         if (watch->wanted == 0 || watch->fd < 0)
             continue;
-        if ((watch->wanted & PORT_READABLE) && FD_ISSET(watch->fd, &readable))
+        if ((watch->wanted & PORT_READABLE) && set_has(&readable, watch->fd))
             watch->ready |= PORT_READABLE;
-        if ((watch->wanted & PORT_WRITABLE) && FD_ISSET(watch->fd, &writable))
+        if ((watch->wanted & PORT_WRITABLE) && set_has(&writable, watch->fd))
             watch->ready |= PORT_WRITABLE;
     }
     return OK;
