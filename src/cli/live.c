@@ -152,6 +152,8 @@ static void on_ending(struct cli *cli, const struct cli_event *event)
     const struct cli_progress *progress = &cli->progress;
     struct str step = cli_event_data(event, "step_id");
 
+    if (step.n == 0)
+        step = str_of(event->step_id);
     cli_screen_put(&cli->screen, "run ");
     cli_screen_text(&cli->screen, str_of(event->run_id));
     cli_screen_format(&cli->screen, " %s", cli_outcome_text(progress->outcome));
