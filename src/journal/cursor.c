@@ -1,6 +1,6 @@
-/* Reading what is synced: events one after the other, and bytes by their place.  Owns nothing but the journal's window
- * and its one cached descriptor; never sees the buffer.  Invariant: an event is handed out only when the checksum of
- * its record has just held. */
+/* Reading: synced events one after the other, and bytes by their place.  Owns nothing but the journal's window and its one
+ * cached descriptor.  Invariant: an event is handed out only when it is synced and the checksum of its record has just
+ * held. */
 #include "base/assert.h"
 #include "journal/journal.h"
 #include "journal/record.h"
@@ -93,6 +93,18 @@ enum err journal_next(struct journal *journal, struct journal_cursor *cursor, st
     return OK;
 }
 
+/* Whole records that still wait in the buffer. */
+static enum err read_buffered(const struct journal *journal, struct journal_place place,
+                              struct out *to)
+{
+    size_t end = journal->writing == JOURNAL_IDLE ? journal->out.n : journal->record_start;
+    int64_t at = (int64_t)place.offset - journal->written;
+    if (at + place.length > (int64_t)end)
+        return ERR_NOT_FOUND;
+    out_str(to, str_range(journal->buffer + at, place.length));
+    return OK;
+}
+
 enum err journal_read(struct journal *journal, struct journal_place place, struct out *to)
 {
     const struct journal_segment *segment = segment_find(journal, place.segment);
@@ -100,10 +112,16 @@ enum err journal_read(struct journal *journal, struct journal_place place, struc
     int fd;
     if (segment == NULL || place.length > LIMIT_RECORD)
         return ERR_NOT_FOUND;
-    if ((int64_t)place.offset + place.length > segment->size)
-        return segment == segment_newest(journal) ? ERR_AGAIN : ERR_NOT_FOUND;
     if (out_room(to) < place.length)
         return ERR_FULL;
+    int64_t end = segment->size;
+    if (segment == segment_newest(journal)) {
+        if (place.offset >= journal->written)
+            return read_buffered(journal, place, to);
+        end = journal->written; /* what is written stays as it is, synced or not */
+    }
+    if ((int64_t)place.offset + place.length > end)
+        return ERR_NOT_FOUND;
     enum err err = segment_fd(journal, place.segment, &fd);
     if (err == OK)
         err = window_bytes(&journal->window, fd, place.segment, place.offset, place.length, &bytes);

@@ -145,7 +145,7 @@ struct json_writer *journal_memo(struct journal *journal);
 /* A record of a memo alone. */
 enum err journal_begin_memo(struct journal *journal, struct json_writer **memo);
 /* Ends the record.  A lazy one may wait up to a second for company (logs, progress).  *seq (may be NULL) is the event's, 0 for a
- * memo alone; *place (may be NULL) is the event's place, or that of a memo alone: its bytes can be read after the next commit.  ERR_TOO_LARGE: the
+ * memo alone; *place (may be NULL) is the event's place, or that of a memo alone.  ERR_TOO_LARGE: the
  * event is over LIMIT_EVENT, the record over LIMIT_RECORD, nested deeper than 64 or, by a raw piece, no JSON: nothing was
  * appended, no seq was used.  Whatever this accepts, a later start can read. */
 enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq,
@@ -174,8 +174,9 @@ struct journal_cursor journal_cursor_after(const struct journal *journal, uint64
  * seq and need may be NULL. */
 enum err journal_next(struct journal *journal, struct journal_cursor *cursor, struct out *to,
                       uint64_t *seq, size_t *need);
-/* Appends the bytes of a place to `to`, which may be on the journal's own writer.  ERR_NOT_FOUND: held no longer; ERR_AGAIN: not
- * synced yet; ERR_FULL: no room in `to`; ERR_DAMAGED, ERR_IO. */
+/* Appends the bytes of a place to `to`, which may be on the journal's own writer.  Also of what was appended and not synced
+ * yet: to decide with, never to be told before the next commit.  ERR_NOT_FOUND: held no longer; ERR_FULL: no room in `to`;
+ * ERR_DAMAGED, ERR_IO. */
 enum err journal_read(struct journal *journal, struct journal_place place, struct out *to);
 uint64_t journal_first_seq(const struct journal *journal); /* oldest held; next_seq when empty */
 uint64_t journal_last_seq(const struct journal *journal);  /* newest synced; 0: none */

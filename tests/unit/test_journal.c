@@ -132,22 +132,57 @@ static void journal_replay_gives_what_was_appended(void **state)
 static void journal_uncommitted_is_nobodys(void **state)
 {
     struct journal_cursor cursor;
-    struct journal_place place;
-    struct journal_event event = {.type = "daemon.started", .time_ms = 0};
-    struct json_writer *w;
-    struct out out = OUT_ON(text);
     (void)state;
     assert_int_equal(rig_open(), OK);
     cursor = journal_cursor_after(journal(), 0);
-    assert_int_equal(journal_begin(journal(), &event, &w), OK);
-    assert_int_equal(journal_end(journal(), false, NULL, &place), OK);
+    rig_append("not yet", false);
     assert_int_equal(next(&cursor, 1), ERR_END);
     assert_int_equal(journal_last_seq(journal()), 0);
-    assert_int_equal(journal_read(journal(), place, &out), ERR_AGAIN);
     rig_commit();
     assert_int_equal(next(&cursor, 1), OK);
-    assert_int_equal(journal_read(journal(), place, &out), OK);
     assert_int_equal(next(&cursor, 2), ERR_END);
+}
+
+static void journal_place_can_be_read_before_the_commit(void **state)
+{
+    struct journal_event event = {.type = "run.created", .run_id = "r-1", .n = 1, .time_ms = 0};
+    struct journal_place places[12], beyond;
+    struct json_writer *w;
+    (void)state;
+    assert_int_equal(rig_open(), OK);
+    for (uint64_t i = 0; i < 12; i++) {
+        assert_int_equal(journal_begin(journal(), &event, &w), OK);
+        json_put_u64(w, "input", i);
+        json_key(w, "long");
+        json_string_begin(w);
+        memset(text, 'l', LIMIT_EVENT / 3);
+        json_string_add(w, str_range(text, LIMIT_EVENT / 3));
+        json_string_end(w);
+        assert_int_equal(journal_end(journal(), false, NULL, &places[i]), OK);
+    }
+    /* Some were written out early, some stand in the buffer. */
+    assert_true(journal()->written > 0 && journal()->out.n > 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < 12; i++) {
+            char wanted[64];
+            struct out out = OUT_ON(text);
+            assert_int_equal(journal_read(journal(), places[i], &out), OK);
+            assert_int_equal(out.n, places[i].length);
+            snprintf(wanted, sizeof wanted, "\"data\":{\"input\":%u,\"long\":", (unsigned)i);
+            assert_non_null(strstr(out_cstr(&out), wanted));
+        }
+        rig_commit();
+    }
+    struct out out = OUT_ON(text);
+    beyond = places[11];
+    beyond.offset += 10000;
+    assert_int_equal(journal_read(journal(), beyond, &out), ERR_NOT_FOUND);
+    /* A record that is being written is nobody's yet. */
+    assert_int_equal(journal_begin(journal(), &event, &w), OK);
+    beyond.offset = (uint32_t)(journal()->written + (int64_t)journal()->event_start);
+    beyond.length = 10;
+    assert_int_equal(journal_read(journal(), beyond, &out), ERR_NOT_FOUND);
+    journal_drop(journal());
 }
 
 static void journal_turn_of_many_records_has_one_sync(void **state)
@@ -616,6 +651,7 @@ int main(void)
         TEST(journal_lines_have_the_documented_form),
         TEST(journal_replay_gives_what_was_appended),
         TEST(journal_uncommitted_is_nobodys),
+        TEST(journal_place_can_be_read_before_the_commit),
         TEST(journal_turn_of_many_records_has_one_sync),
         TEST(journal_lazy_records_wait_a_second_for_company),
         TEST(journal_urgent_record_takes_the_lazy_ones_along),
