@@ -89,6 +89,9 @@ struct project_answer {
 /* False when the text is neither form: then *read is CHARTER_INTERNAL_ERROR. */
 bool project_answer_read(struct str answer, struct project_answer *read);
 
+/* Makes an answer of a problem, whatever stood in it. (For whoever writes answers.) */
+void project_answer_problem(struct out *answer, const struct project_problem *problem);
+
 /* A letter or digit, then letters, digits, '.', '_', '-', at most 64: workflow ids and run ids. */
 bool project_is_id(struct str text);
 /* Letters, digits, '_', '-', at most 64: names of steps, inputs, outputs, fields. */

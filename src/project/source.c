@@ -143,8 +143,7 @@ bool source_problem(const struct project_source *source, struct project_problem 
 
 /* --- loading --------------------------------------------------------------------------------------------------- */
 
-/* Names of one object against each other; the first one that comes again. */
-static bool find_duplicate(struct project_workspace *workspace, struct str object, struct str *again)
+bool source_duplicate(struct project_workspace *workspace, struct str object, struct str *again)
 {
     struct json_walk walk = json_walk(object);
     struct str name, value;
@@ -173,7 +172,7 @@ static bool check_duplicates(struct project_workspace *workspace, const struct p
             rest = str_from(rest, 1);
         } else if (rest.p[0] == '"') {
             in_string = !in_string;
-        } else if (!in_string && rest.p[0] == '{' && find_duplicate(workspace, rest, &again)) {
+        } else if (!in_string && rest.p[0] == '{' && source_duplicate(workspace, rest, &again)) {
             struct str inside = str_range(again.p + 1, again.n - 2);
             return source_problem(source, problem, CHARTER_INVALID_PLAN, again, "the key '%.*s' stands here twice",
                                   inside.n > 64 ? 64 : (int)inside.n, inside.p);

@@ -49,6 +49,8 @@ bool source_fail(const struct project_source *source, struct project_problem *pr
 
 /* Line and column of a raw key or value in the source; false when unknown. */
 bool source_place(const struct project_source *source, struct str raw, unsigned *line, unsigned *column);
+/* The first name that stands in an object of a source twice, if any. */
+bool source_duplicate(struct project_workspace *workspace, struct str object, struct str *again);
 /* The path of a raw key or value in the source: "steps[2].with.url". */
 void source_path(const struct project_source *source, struct str raw, struct out *path);
 /* Fills *problem for a raw key or value and answers false. */

@@ -20,6 +20,11 @@ struct project_anchor {
     bool is_scalar, is_plain;
 };
 
+/* A member of an object whose members are put in order: offsets in the inputs. */
+struct project_member {
+    uint32_t name, value, end;
+};
+
 struct project_buffer {
     char json[LIMIT_PROJECT_FILE];
     struct source_position positions[LIMIT_PROJECT_TOKENS];
@@ -42,7 +47,11 @@ struct project_workspace {
 
     struct plan checked; /* plan.c */
 
-    uint32_t members[LIMIT_INPUTS / 4]; /* canonical.c */
+    /* browse.c: folders of workflows, in order */
+    char folder_text[LIMIT_PROJECT_FILE];
+    struct str folders[LIMIT_PROJECT_TOKENS];
+
+    struct project_member members[LIMIT_INPUTS / 5 + 1]; /* canonical.c: the shortest member takes five bytes */
     char line[2 * LIMIT_PROJECT_FILE + 4096]; /* store.c */
 };
 
