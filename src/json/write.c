@@ -212,6 +212,12 @@ void json_raw(struct json_writer *w, struct str raw)
     out_str(w->out, raw);
 }
 
+struct out *json_raw_begin(struct json_writer *w)
+{
+    separate(w);
+    return w->out;
+}
+
 void json_time(struct json_writer *w, int64_t unix_ms)
 {
     separate(w);

@@ -30,6 +30,8 @@ void json_bool(struct json_writer *w, bool value);
 void json_null(struct json_writer *w);
 /* A value that is JSON already; STR_NONE writes null. */
 void json_raw(struct json_writer *w, struct str raw);
+/* The same for a value that the caller now appends to the answered writer itself, whole. */
+struct out *json_raw_begin(struct json_writer *w);
 void json_time(struct json_writer *w, int64_t unix_ms); /* a string, base/time.h's form */
 /* printf into a string value; messages for people only, cut at 1 KiB. */
 void json_format(struct json_writer *w, const char *format, ...)

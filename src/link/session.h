@@ -1,0 +1,139 @@
+/* The layout of struct link and what the sources of this room tell each other.  Owners of a link embed it and use link.h. */
+#ifndef LINK_SESSION_H
+#define LINK_SESSION_H
+
+#include "link/backoff.h"
+#include "link/dial.h"
+#include "link/link.h"
+#include "link/outbox.h"
+#include "link/queue.h"
+#include "link/state.h"
+#include "link/transport.h"
+#include "link/upgrade.h"
+#include "link/ws.h"
+
+#define LINK_DEADLINE_MS 10000  /* resolve, connect, upgrade, hello: each */
+#define LINK_WRITE_MS 30000     /* a write without progress */
+#define LINK_CLOSE_MS 2000      /* the close handshake */
+#define LINK_HEARTBEAT_S 30     /* where the gateway names none */
+#define LINK_TOKEN_POLL_MS 2000 /* how often a refused token's file is looked at */
+#define LINK_MESSAGES_A_TURN 32
+#define LINK_BATCHES_A_TURN 8
+#define LINK_ERROR 320 /* bytes of last_error */
+
+/* What comes after the present connection. */
+enum link_after {
+    LINK_AFTER_BACKOFF, /* the usual window */
+    LINK_AFTER_SLOW,    /* the slowest pace */
+    LINK_AFTER_TOKEN,   /* the same until the token file changes */
+    LINK_AFTER_EXACT,   /* at the time that the gateway asked for, same URL */
+    LINK_AFTER_SUPERSEDED,
+    LINK_AFTER_RETIRED
+};
+
+struct link {
+    struct rpc_peer peer; /* first: a peer's address is the link's */
+    struct loop *loop;
+    struct journal *journal;
+    struct link_host host;
+    struct link_options options;
+
+    enum link_state state;
+    int64_t since_ms;        /* wall clock: of the present state */
+    int64_t state_at_ms;     /* monotonic: the same */
+    struct loop_timer timer; /* the nearest of all deadlines */
+    struct loop_timer again; /* input was left for the next turn */
+    bool stopping;
+
+    /* dialling */
+    size_t url_at;
+    struct url url;
+    struct backoff backoff;
+    struct dial dial;
+    int64_t next_try_ms;         /* monotonic; while waiting */
+    int64_t token_watch_ms;      /* when to look at a refused token's file again; 0: not */
+    struct port_stat token_stat; /* of the file as it was read */
+
+    /* the connection */
+    struct transport transport;
+    struct loop_fd socket; /* in the loop while there is one */
+    struct ws ws;
+    struct upgrade upgrade;
+    size_t request_sent;
+    bool write_failed; /* only reading is left: it may hold the reason */
+    int64_t failed_ms; /* since then */
+    bool is_held;      /* `held` is a message that waits for room */
+    struct str held;
+    int64_t heard_ms, pinged_ms; /* monotonic */
+    int64_t write_since_ms;      /* of the last progress while something is unsent; 0: nothing is */
+    uint64_t bytes_in_seen, bytes_out_seen;
+    enum link_after after;
+    int64_t after_ms;   /* Retry-After, reconnect_after_ms */
+    bool finish_writes; /* close only when all that is queued has gone */
+    unsigned close_code;
+    const char *close_reason;
+
+    /* the session */
+    bool hello_due, has_forked, paused;
+    const char *hello_reason;
+    unsigned hello_count;
+    unsigned heartbeat_s;
+    unsigned sessions;
+    int64_t session_at_ms; /* monotonic: of its beginning; 0: there is none */
+    struct outbox outbox;
+
+    char last_error[LINK_ERROR];
+    struct queue queue;
+    char message[LIMIT_MESSAGE > UPGRADE_HEAD_MAX ? LIMIT_MESSAGE : UPGRADE_HEAD_MAX];
+};
+
+/* --- session.c: the connection's life --------------------------------------------------------------------------- */
+
+bool link_has_socket(const struct link *link);
+/* Enters the next state and logs it. */
+void link_enter(struct link *link, enum link_event event);
+void link_set_error(struct link *link, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The one end of every attempt and every connection; `after` and last_error are set. */
+void link_finish(struct link *link);
+/* The same, with the words for last_error and the log. */
+void link_lost(struct link *link, enum link_after after, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Begins the close handshake: what is queued and not begun is thrown away, unless finish_writes is set.  The words are for
+ * last_error. */
+void link_close(struct link *link, unsigned code, const char *reason, enum link_after after,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* An open transport takes the place of a dialled one: the opening handshake is the next step. */
+void link_attach(struct link *link, struct transport transport);
+
+/* --- receive.c, transmit.c, timing.c: what moves it -------------------------------------------------------------- */
+
+void link_on_ready(struct loop_fd *node, unsigned ready);
+void link_on_again(struct loop_timer *timer);
+/* The opening handshake has no answer and will have none: `words`, or what the answer's reader says. */
+void link_end_upgrade(struct link *link, const char *words);
+void link_write_out(struct link *link);
+void link_on_timer(struct loop_timer *timer);
+void link_schedule(struct link *link);
+
+/* --- dialling.c: waiting, URLs, the token -------------------------------------------------------------------------- */
+
+void link_dial(struct link *link);
+/* Sets next_try_ms by what `after` says, and logs it with last_error. */
+void link_plan_retry(struct link *link);
+/* Writes the opening handshake's request into the queue. False: the connection is lost already. */
+bool link_write_upgrade(struct link *link);
+void link_watch_token(struct link *link);
+
+/* --- hello.c -------------------------------------------------------------------------------------------------------- */
+
+void link_write_hello(struct link *link);
+/* The answer, or whatever else came in its place. */
+void link_take_hello(struct link *link, const struct rpc_envelope *envelope);
+
+/* --- inbound.c: messages from the gateway --------------------------------------------------------------------------- */
+
+/* False: there is no room for the answer; the message is to be given again later. */
+bool link_take_message(struct link *link, struct str message);
+
+#endif

@@ -1,0 +1,126 @@
+/* Owns what goes out, in the part of a turn after the commit alone: the request of the opening handshake, answers,
+ * batches of events, the close frame. */
+#include "link/session.h"
+
+static enum err write_request(struct link *link)
+{
+    while (!queue_is_empty(&link->queue)) {
+        struct str front = queue_front(&link->queue);
+        size_t put;
+        enum err err =
+            link->transport.send(&link->transport, str_from(front, link->request_sent), &put);
+        if (err != OK)
+            return err;
+        link->request_sent += put;
+        link->ws.bytes_out += put;
+        if (link->request_sent == front.n) {
+            port_wipe(link->queue.bytes, link->queue.end); /* the token stood there */
+            queue_clear(&link->queue);
+        }
+    }
+    return OK;
+}
+
+static bool ends_with_events(const struct link *link)
+{
+    return link->state == LINK_CLOSING && link->finish_writes && link->stopping;
+}
+
+static enum err write_messages(struct link *link)
+{
+    for (;;) {
+        enum err err;
+        if (queue_is_empty(&link->queue)) {
+            if (link->finish_writes && link->state == LINK_CLOSING &&
+                !(link->stopping && outbox_has_work(&link->outbox, link->journal)))
+                ws_close(&link->ws, link->close_code, link->close_reason);
+            return ws_flush(&link->ws);
+        }
+        err = ws_send(&link->ws, queue_front(&link->queue));
+        if (err != OK)
+            return err;
+        queue_drop(&link->queue);
+    }
+}
+
+/* One batch into the queue; false when there is none. */
+static bool fill(struct link *link)
+{
+    if (link->queue.own || link->write_failed ||
+        (link->state != LINK_CONNECTED && !ends_with_events(link)) ||
+        !outbox_has_work(&link->outbox, link->journal))
+        return false;
+    struct out *out = queue_begin(&link->queue, link->outbox.message_max, true);
+    enum err err = outbox_write(&link->outbox, link->journal, out);
+    queue_end(&link->queue, err == OK);
+    if (err == OK)
+        return true;
+    link->finish_writes = false;
+    if (err == ERR_NOT_FOUND)
+        link_close(link, 1001, "events were dropped", LINK_AFTER_BACKOFF,
+                   "the journal dropped events that were not sent yet");
+    else
+        link_close(link, 1011, "the journal cannot be read", LINK_AFTER_SLOW,
+                   "the journal cannot be read: %s", err_text(err));
+    return false;
+}
+
+static bool is_unsent(const struct link *link)
+{
+    return !queue_is_empty(&link->queue) || ws_has_output(&link->ws);
+}
+
+static void note_progress(struct link *link)
+{
+    if (!is_unsent(link))
+        link->write_since_ms = 0;
+    else if (link->write_since_ms == 0 || link->ws.bytes_out != link->bytes_out_seen)
+        link->write_since_ms = link->loop->now_ms;
+    link->bytes_out_seen = link->ws.bytes_out;
+}
+
+static enum err write_some(struct link *link)
+{
+    enum err err;
+
+    if (link->state == LINK_UPGRADING)
+        return write_request(link);
+    if (link->state == LINK_HELLO && link->hello_due && !link->queue.own)
+        link_write_hello(link);
+    for (int i = 0;; i++) {
+        bool filled = i < LINK_BATCHES_A_TURN && fill(link);
+        err = write_messages(link);
+        if (err != OK)
+            return err;
+        if (!filled)
+            break;
+    }
+    if (link->state == LINK_CONNECTED && outbox_has_work(&link->outbox, link->journal))
+        loop_wake(link->loop); /* the bound was reached, not the end */
+    return OK;
+}
+
+void link_write_out(struct link *link)
+{
+    unsigned wanted = link->is_held || link->ws.close_received ? 0 : link->transport.recv_wants;
+
+    if (!link->write_failed) {
+        enum err err = write_some(link);
+        note_progress(link);
+        if (err == ERR_AGAIN) {
+            wanted |= link->transport.send_wants;
+        } else if (err != OK && err != ERR_END) {
+            /* The reason may stand in what was not read yet: a close frame, the body of a refusal. */
+            link->write_failed = true;
+            link->failed_ms = link->loop->now_ms;
+            link_set_error(link, "the connection failed: %s", port_last_error());
+        }
+    }
+    if (ws_close_is_sent(&link->ws) && link->ws.close_received) {
+        link_finish(link);
+        return;
+    }
+    if (link->is_held && queue_has_room(&link->queue, link->peer.pending + 1))
+        loop_timer_set(link->loop, &link->again, link->loop->now_ms);
+    link->socket.wanted = (unsigned char)wanted;
+}

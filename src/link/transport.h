@@ -1,0 +1,23 @@
+/* The bytes under a WebSocket: a plain TCP connection now; TLS takes the same place.
+ *
+ * Both calls move as many bytes as go now.  OK with a count > 0; ERR_AGAIN: nothing now, wait until the descriptor is
+ * what `wants` says (TLS may want to write in order to read); ERR_END: the peer has closed in order; all else: the
+ * connection has failed and port_last_error() has the words.  A send that said ERR_AGAIN is repeated with the same bytes. */
+#ifndef LINK_TRANSPORT_H
+#define LINK_TRANSPORT_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct transport {
+    enum err (*recv)(struct transport *transport, void *to, size_t n, size_t *got);
+    enum err (*send)(struct transport *transport, struct str bytes, size_t *put);
+    unsigned recv_wants, send_wants; /* PORT_READABLE, PORT_WRITABLE; after ERR_AGAIN */
+    int fd;
+    void *context;
+};
+
+/* A connected TCP socket; closing it stays the caller's. */
+struct transport transport_tcp(int fd);
+
+#endif

@@ -1,0 +1,508 @@
+/* Owns the frames of one connection.  It reads each frame's header before wslay does, because wslay tells of a frame only
+ * when a byte of its payload has come, and because a frame that is refused must not leave wslay's context in the middle
+ * of it.  Invariant: wslay only ever gets bytes of frames that judge_header() has let through. */
+#include "link/ws.h"
+
+#include "base/assert.h"
+#include "base/out.h"
+#include "port.h"
+
+#include <string.h>
+#include <wslay/wslay.h>
+
+/* --- wslay's side --------------------------------------------------------------------------------------------------- */
+
+static ssize_t on_recv(uint8_t *to, size_t n, int flags, void *context)
+{
+    struct ws *ws = context;
+    size_t have = ws->is_draining ? n : ws->input_n - ws->input_at;
+
+    (void)flags;
+    n = have < n ? have : n;
+    n = ws->give < n ? (size_t)ws->give : n;
+    if (n == 0)
+        return -1;
+    if (ws->is_draining) {
+        memset(to, 0, n);
+    } else {
+        memcpy(to, ws->input + ws->input_at, n);
+        ws->input_at += n;
+    }
+    ws->give -= n;
+    return (ssize_t)n;
+}
+
+static ssize_t on_send(const uint8_t *data, size_t n, int flags, void *context)
+{
+    (void)data;
+    (void)n;
+    (void)flags;
+    (void)context;
+    return -1; /* wslay_frame_write() never asks */
+}
+
+static int on_mask(uint8_t *key, size_t n, void *context)
+{
+    (void)context;
+    return port_random(key, n) == OK ? 0 : -1;
+}
+
+enum err ws_open(struct ws *ws, enum ws_role role)
+{
+    static const struct wslay_frame_callbacks callbacks = {on_send, on_recv, on_mask};
+
+    memset(ws, 0, sizeof *ws);
+    ws->role = role;
+    return wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0 ? OK : ERR_IO;
+}
+
+void ws_free(struct ws *ws)
+{
+    if (ws->frames != NULL)
+        wslay_frame_context_free(ws->frames);
+    ws->frames = NULL;
+}
+
+/* Brings wslay's context to a boundary between frames in both directions, by ending the frames that were cut. */
+static void end_cut_frames(struct ws *ws)
+{
+    struct wslay_frame_iocb frame;
+    size_t written;
+
+    ws->is_draining = true;
+    while (ws->in_frame && (ws->give > 0 || ws->payload_left > 0)) {
+        ssize_t got = wslay_frame_recv(ws->frames, &frame);
+        ASSERT(got >= 0 && (uint64_t)got <= ws->payload_left);
+        ws->payload_left -= (uint64_t)got;
+    }
+    ws->is_draining = false;
+    while (ws->is_sending && ws->sent < ws->sending_n) {
+        size_t left = ws->sending_n - ws->sent;
+        frame = (struct wslay_frame_iocb){.payload_length = ws->sending_n,
+                                          .data = (const uint8_t *)ws->input,
+                                          .data_length = left < WS_INPUT ? left : WS_INPUT};
+        ssize_t put = wslay_frame_write(ws->frames, &frame, ws->output, WS_OUTPUT, &written);
+        ASSERT(put > 0 && written > 0);
+        ws->sent += written;
+    }
+}
+
+void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t message_max)
+{
+    struct wslay_frame_context *frames = ws->frames;
+    enum ws_role role = ws->role;
+
+    end_cut_frames(ws);
+    memset(ws, 0, sizeof *ws);
+    ws->frames = frames;
+    ws->role = role;
+    ws->transport = transport;
+    ws->message = message;
+    ws->message_max = message_max;
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------------------ */
+
+enum err ws_fill(struct ws *ws)
+{
+    size_t got;
+
+    if (ws->input_at > 0) {
+        memmove(ws->input, ws->input + ws->input_at, ws->input_n - ws->input_at);
+        ws->input_n -= ws->input_at;
+        ws->input_at = 0;
+    }
+    if (ws->input_n == sizeof ws->input)
+        return OK;
+    enum err err = ws->transport->recv(ws->transport, ws->input + ws->input_n,
+                                       sizeof ws->input - ws->input_n, &got);
+    if (err == OK) {
+        ws->input_n += got;
+        ws->bytes_in += got;
+    }
+    return err;
+}
+
+struct str ws_input(const struct ws *ws)
+{
+    return str_range(ws->input + ws->input_at, ws->input_n - ws->input_at);
+}
+
+void ws_skip(struct ws *ws, size_t n)
+{
+    ASSERT(n <= ws->input_n - ws->input_at);
+    ws->input_at += n;
+}
+
+static enum err fault(struct ws *ws, unsigned code, const char *words)
+{
+    ws->fault_code = code;
+    ws->fault = words;
+    return ERR_SYNTAX;
+}
+
+struct header {
+    bool fin, masked;
+    unsigned char reserved, opcode;
+    uint64_t length;
+    size_t size; /* of the header itself */
+    bool minimal;
+};
+
+/* ERR_AGAIN: not whole yet. */
+static enum err read_header(struct str bytes, struct header *header)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    size_t extra;
+
+    if (bytes.n < 2)
+        return ERR_AGAIN;
+    header->fin = (p[0] & 0x80) != 0;
+    header->reserved = p[0] & 0x70;
+    header->opcode = p[0] & 0x0F;
+    header->masked = (p[1] & 0x80) != 0;
+    header->length = p[1] & 0x7F;
+    extra = header->length == 127 ? 8 : header->length == 126 ? 2 : 0;
+    header->size = 2 + extra + (header->masked ? 4 : 0);
+    if (bytes.n < 2 + extra)
+        return ERR_AGAIN;
+    if (extra > 0)
+        header->length = 0;
+    for (size_t i = 0; i < extra; i++)
+        header->length = header->length << 8 | p[2 + i];
+    header->minimal = extra == 0 || (extra == 2 ? header->length > 125 : header->length > 65535);
+    return OK;
+}
+
+static bool is_control(unsigned char opcode)
+{
+    return (opcode & 8) != 0;
+}
+
+/* Everything that a header alone can break. */
+static enum err judge_header(struct ws *ws, const struct header *header)
+{
+    if (header->reserved != 0)
+        return fault(ws, 1002, "a reserved bit is set");
+    if ((header->opcode & 7) > 2)
+        return fault(ws, 1002, "a reserved opcode");
+    if (header->masked != (ws->role == WS_SERVER))
+        return fault(ws, 1002,
+                     header->masked ? "a masked frame from a server"
+                                    : "an unmasked frame from a client");
+    if (!header->minimal || header->length >> 63 != 0)
+        return fault(ws, 1002, "a length that is not written in the shortest form");
+    if (is_control(header->opcode)) {
+        if (!header->fin)
+            return fault(ws, 1002, "a fragmented control frame");
+        if (header->length > WEBSOCKET_CONTROL_MAX)
+            return fault(ws, 1002, "a control frame of more than 125 bytes");
+        return OK;
+    }
+    if (header->opcode == 0 && !ws->in_message)
+        return fault(ws, 1002, "a continuation without a message");
+    if (header->opcode != 0 && ws->in_message)
+        return fault(ws, 1002, "a new message inside another");
+    if (header->length > ws->message_max - (ws->in_message ? ws->message_n : 0))
+        return fault(ws, 1009, "a message that is too long");
+    return OK;
+}
+
+static enum err begin_frame(struct ws *ws)
+{
+    struct header header;
+    enum err err = read_header(ws_input(ws), &header);
+
+    if (err == OK)
+        err = judge_header(ws, &header);
+    if (err == OK && ws->input_n - ws->input_at < header.size)
+        err = ERR_AGAIN; /* the mask is still due; wslay gets headers whole */
+    if (err != OK)
+        return err;
+    ws->in_frame = true;
+    ws->fin = header.fin;
+    ws->opcode = header.opcode;
+    ws->payload_left = header.length;
+    ws->give = header.length + header.size;
+    if (is_control(header.opcode)) {
+        ws->control_n = 0;
+    } else if (header.opcode != 0) {
+        ws->in_message = true;
+        ws->is_text = header.opcode == WSLAY_TEXT_FRAME;
+        ws->message_n = 0;
+        ws->utf8 = (struct utf8_stream){0};
+    }
+    return OK;
+}
+
+static enum err take_payload(struct ws *ws, struct str bytes)
+{
+    ws->payload_left -= bytes.n;
+    if (bytes.n == 0)
+        return OK;
+    if (is_control(ws->opcode)) {
+        ASSERT(ws->control_n + bytes.n <= sizeof ws->control);
+        memcpy(ws->control + ws->control_n, bytes.p, bytes.n);
+        ws->control_n += bytes.n;
+        return OK;
+    }
+    ASSERT(ws->message_n + bytes.n <= ws->message_max);
+    memcpy(ws->message + ws->message_n, bytes.p, bytes.n);
+    ws->message_n += bytes.n;
+    if (ws->is_text && !utf8_stream_feed(&ws->utf8, bytes))
+        return fault(ws, 1007, "a text message that is not UTF-8");
+    return OK;
+}
+
+static enum err take_close(struct ws *ws)
+{
+    struct utf8_stream utf8 = {0};
+    struct str reason = str_from(str_range((const char *)ws->control, ws->control_n), 2);
+
+    ws->peer_code = WS_NO_STATUS;
+    if (ws->control_n == 1)
+        return fault(ws, 1002, "a close frame with half a code");
+    if (ws->control_n >= 2) {
+        ws->peer_code = (unsigned)ws->control[0] << 8 | ws->control[1];
+        if (!websocket_close_code_is_valid(ws->peer_code))
+            return fault(ws, 1002, "a close code that may not be sent");
+        if (!utf8_stream_feed(&utf8, reason) || !utf8_stream_is_whole(&utf8))
+            return fault(ws, 1007, "a close reason that is not UTF-8");
+    }
+    memcpy(ws->peer_reason, reason.p, reason.n);
+    ws->peer_reason[reason.n] = '\0';
+    ws->close_received = true;
+    if (!ws->close_sent)
+        ws_close(ws, ws->peer_code == WS_NO_STATUS ? 1000 : ws->peer_code, "");
+    return ERR_END;
+}
+
+/* OK: a message is whole. */
+static enum err end_frame(struct ws *ws)
+{
+    ws->in_frame = false;
+    switch (ws->opcode) {
+    case WSLAY_CONNECTION_CLOSE:
+        return take_close(ws);
+    case WSLAY_PING: /* only the latest is answered: a flood costs one buffer */
+        ws->pings_in++;
+        memcpy(ws->pong, ws->control, ws->control_n);
+        ws->pong_n = ws->control_n;
+        ws->pong_due = true;
+        return ERR_AGAIN;
+    case WSLAY_PONG:
+        ws->pongs_in++;
+        return ERR_AGAIN;
+    default:
+        if (!ws->fin)
+            return ERR_AGAIN;
+        ws->in_message = false;
+        if (ws->is_text && !utf8_stream_is_whole(&ws->utf8))
+            return fault(ws, 1007, "a text message that ends inside a character");
+        return OK;
+    }
+}
+
+/* Moves on inside what is in the input.  OK: a message is whole; ERR_AGAIN: *hungry says whether more input is needed. */
+static enum err advance(struct ws *ws, bool *hungry)
+{
+    struct wslay_frame_iocb frame;
+    enum err err;
+
+    *hungry = true;
+    if (!ws->in_frame) {
+        err = begin_frame(ws);
+        if (err != OK)
+            return err;
+    }
+    ssize_t got = wslay_frame_recv(ws->frames, &frame);
+    if (got == WSLAY_ERR_WANT_READ)
+        return ERR_AGAIN;
+    if (got < 0)
+        return fault(ws, 1002, "a frame that cannot be read");
+    err = take_payload(ws, str_range((const char *)frame.data, (size_t)got));
+    if (err != OK)
+        return err;
+    *hungry = false;
+    return ws->payload_left == 0 ? end_frame(ws) : ERR_AGAIN;
+}
+
+enum err ws_receive(struct ws *ws, struct str *message, bool *is_text)
+{
+    size_t fills = ws->message_max / WS_INPUT + 2;
+
+    if (ws->fault != NULL)
+        return ERR_SYNTAX;
+    if (ws->close_received)
+        return ERR_END;
+    for (;;) {
+        bool hungry;
+        enum err err = advance(ws, &hungry);
+        if (err == OK) {
+            *message = str_range(ws->message, ws->message_n);
+            *is_text = ws->is_text;
+            return OK;
+        }
+        if (err != ERR_AGAIN)
+            return err;
+        if (!hungry)
+            continue;
+        if (fills-- == 0)
+            return ERR_AGAIN;
+        err = ws_fill(ws);
+        if (err != OK)
+            return err;
+    }
+}
+
+/* --- sending -------------------------------------------------------------------------------------------------------- */
+
+void ws_ping(struct ws *ws)
+{
+    ws->ping_due = true;
+}
+
+void ws_close(struct ws *ws, unsigned code, const char *reason)
+{
+    struct str words = str_head(str_of(reason), WEBSOCKET_REASON_MAX);
+
+    ASSERT(websocket_close_code_is_valid(code));
+    if (ws->close_due || ws->close_sent)
+        return;
+    /* Never cut a character in two. */
+    while (words.n > 0 && words.n < strlen(reason) &&
+           ((unsigned char)reason[words.n] & 0xC0) == 0x80)
+        words.n--;
+    (void)str_copy(words, ws->close_reason, sizeof ws->close_reason);
+    ws->close_code = code;
+    ws->close_due = true;
+}
+
+bool ws_close_is_sent(const struct ws *ws)
+{
+    return ws->close_sent && ws->output_at == ws->output_n;
+}
+
+bool ws_has_output(const struct ws *ws)
+{
+    return ws->output_at < ws->output_n || ws->is_sending || ws->pong_due || ws->ping_due ||
+           ws->close_due;
+}
+
+/* Frames what fits of `payload` from *framed on into the empty output. */
+static enum err write_frame(struct ws *ws, unsigned char opcode, struct str payload, size_t *framed)
+{
+    struct wslay_frame_iocb frame = {.fin = 1,
+                                     .opcode = opcode,
+                                     .payload_length = payload.n,
+                                     .mask = ws->role == WS_CLIENT,
+                                     .data = (const uint8_t *)payload.p + *framed,
+                                     .data_length = payload.n - *framed};
+    size_t written;
+    ssize_t put = wslay_frame_write(ws->frames, &frame, ws->output, sizeof ws->output, &written);
+
+    if (put <= 0)
+        return ERR_IO; /* no randomness for the mask: nothing can be sent */
+    ws->output_at = 0;
+    ws->output_n = (size_t)put;
+    *framed += written;
+    return OK;
+}
+
+static enum err send_output(struct ws *ws)
+{
+    while (ws->output_at < ws->output_n) {
+        size_t put;
+        enum err err = ws->transport->send(
+            ws->transport,
+            str_range((const char *)ws->output + ws->output_at, ws->output_n - ws->output_at),
+            &put);
+        if (err != OK)
+            return err;
+        ws->output_at += put;
+        ws->bytes_out += put;
+    }
+    return OK;
+}
+
+static enum err write_close(struct ws *ws)
+{
+    char payload[2 + WEBSOCKET_REASON_MAX];
+    struct out out = OUT_ON(payload);
+    size_t framed = 0;
+
+    out_byte(&out, (char)(ws->close_code >> 8));
+    out_byte(&out, (char)(ws->close_code & 0xFF));
+    out_text(&out, ws->close_reason);
+    ws->close_due = false;
+    ws->close_sent = true;
+    return write_frame(ws, WSLAY_CONNECTION_CLOSE, out_view(&out), &framed);
+}
+
+/* One control frame into the empty output; after a close frame nothing follows. */
+static enum err write_control(struct ws *ws)
+{
+    size_t framed = 0;
+
+    if (ws->close_sent) {
+        ws->pong_due = ws->ping_due = ws->close_due = false;
+        return OK;
+    }
+    if (ws->pong_due) {
+        ws->pong_due = false;
+        return write_frame(ws, WSLAY_PONG, str_range((const char *)ws->pong, ws->pong_n), &framed);
+    }
+    if (ws->ping_due) {
+        ws->ping_due = false;
+        return write_frame(ws, WSLAY_PING, STR("charter"), &framed);
+    }
+    return write_close(ws);
+}
+
+static bool control_is_due(const struct ws *ws)
+{
+    return ws->pong_due || ws->ping_due || ws->close_due;
+}
+
+enum err ws_flush(struct ws *ws)
+{
+    ASSERT(!ws->is_sending);
+    for (;;) {
+        enum err err = send_output(ws);
+        if (err != OK || !control_is_due(ws))
+            return err;
+        err = write_control(ws);
+        if (err != OK)
+            return err;
+    }
+}
+
+enum err ws_send(struct ws *ws, struct str message)
+{
+    if (!ws->is_sending) {
+        enum err err = ws_flush(ws);
+        if (err != OK)
+            return err;
+        if (ws->close_sent)
+            return ERR_END;
+        ws->is_sending = true;
+        ws->sent = 0;
+        ws->sending_n = message.n;
+        err = write_frame(ws, WSLAY_TEXT_FRAME, message, &ws->sent);
+        if (err != OK)
+            return err;
+    }
+    ASSERT(message.n == ws->sending_n);
+    for (;;) {
+        enum err err = send_output(ws);
+        if (err != OK)
+            return err;
+        if (ws->sent == message.n)
+            break;
+        err = write_frame(ws, WSLAY_TEXT_FRAME, message, &ws->sent);
+        if (err != OK)
+            return err;
+    }
+    ws->is_sending = false;
+    return OK;
+}

@@ -1,0 +1,92 @@
+/* One end of a WebSocket (RFC 6455) over a transport: whole messages in, whole messages out.  It is the only user of
+ * wslay here, and only of its frame API, which unmasks, masks and lays out frames; every rule above that is ours:
+ * reserved bits, opcodes, masks, minimal lengths, the order of fragments, UTF-8 across them, control frames, close
+ * codes, sizes.  Messages that are too long are refused as soon as the frame's header shows it.
+ *
+ * Nothing is allocated after ws_open(): one wslay context serves one connection after the other.
+ * Both ends are here because the tests let them talk to each other; the daemon is always the client. */
+#ifndef LINK_WS_H
+#define LINK_WS_H
+
+#include "base/utf8.h"
+#include "base/websocket.h"
+#include "link/transport.h"
+
+#define WS_INPUT 4096
+#define WS_OUTPUT 4096
+
+enum ws_role { WS_CLIENT, WS_SERVER };
+
+enum { WS_NO_STATUS = 1005, WS_LOST = 1006 }; /* codes that never stand in a frame */
+
+struct wslay_frame_context;
+
+struct ws {
+    struct wslay_frame_context *frames;
+    struct transport *transport;
+    enum ws_role role;
+
+    /* receiving */
+    char *message; /* the caller's buffer */
+    size_t message_max, message_n;
+    bool in_message, is_text;
+    struct utf8_stream utf8;
+    char input[WS_INPUT];
+    size_t input_at, input_n; /* read, not yet given to wslay: [input_at, input_n) */
+    bool in_frame, fin;
+    unsigned char opcode;
+    uint64_t give; /* bytes of the present frame, header included, that wslay may still get */
+    uint64_t payload_left; /* bytes of its payload that wslay has not given back yet */
+    unsigned char control[WEBSOCKET_CONTROL_MAX];
+    size_t control_n;
+    bool is_draining; /* ws_reset() is feeding zeros */
+
+    /* sending */
+    unsigned char output[WS_OUTPUT];
+    size_t output_at, output_n; /* framed, not yet sent */
+    bool is_sending;            /* a message is between its first and its last byte */
+    size_t sending_n, sent;     /* its size, and how much of it is framed */
+    unsigned char pong[WEBSOCKET_CONTROL_MAX];
+    size_t pong_n;
+    bool pong_due, ping_due, close_due, close_sent;
+    unsigned close_code;
+    char close_reason[WEBSOCKET_REASON_MAX + 1];
+
+    /* what the peer did */
+    unsigned fault_code; /* after ERR_SYNTAX: what to close with */
+    const char *fault;   /* and why; static storage */
+    bool close_received;
+    unsigned peer_code; /* WS_NO_STATUS where it gave none */
+    char peer_reason[WEBSOCKET_REASON_MAX + 1];
+
+    uint64_t bytes_in, bytes_out, pings_in, pongs_in; /* of this connection */
+};
+
+/* Makes the wslay context; ERR_IO: no memory.  For the start of the program. */
+enum err ws_open(struct ws *ws, enum ws_role role);
+void ws_free(struct ws *ws);
+/* A new connection.  `message` holds the longest message that is taken; it stays the caller's. */
+void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t message_max);
+
+/* Reads once from the transport into the input: for the opening handshake, whose last read may hold frames already. */
+enum err ws_fill(struct ws *ws);
+struct str ws_input(const struct ws *ws);
+void ws_skip(struct ws *ws, size_t n);
+
+/* The next message: valid until the next call.  ERR_AGAIN: none yet.  ERR_END: the peer's close frame has come (see close_received)
+ * or its connection ended without one.  ERR_SYNTAX: it broke a rule, see fault; close and read no more.  All else: the
+ * transport has failed.  Reads at most about message_max bytes from the transport a call. */
+enum err ws_receive(struct ws *ws, struct str *message, bool *is_text);
+
+/* Sends one text message and the control frames that are due.  ERR_AGAIN: call again with the same message.  OK: the
+ * transport has taken it whole.  All else: the transport has failed. */
+enum err ws_send(struct ws *ws, struct str message);
+/* Sends control frames that are due; not while a message is being sent. */
+enum err ws_flush(struct ws *ws);
+bool ws_has_output(const struct ws *ws);
+/* Queue one control frame each; a ping or close that is due already is not doubled. */
+void ws_ping(struct ws *ws);
+void ws_close(struct ws *ws, unsigned code, const char *reason);
+bool ws_close_is_sent(const struct ws *ws); /* and has left our buffers */
+
+#endif
