@@ -2,6 +2,7 @@
 
 #include "base/out.h"
 #include "base/time.h"
+#include "base/utf8.h"
 #include "port.h"
 
 #include <stdarg.h>
@@ -30,20 +31,44 @@ bool log_level_read(struct str name, enum log_level *level)
     return false;
 }
 
-/* Messages carry outside text (names, reasons): control characters must not forge lines or move a
- * terminal's cursor. */
-static void write_plain(struct out *line, struct str text)
+/* How many bytes at the start of text are one whole character of UTF-8; 0: none is. */
+static size_t character(struct str text)
 {
-    for (size_t i = 0; i < text.n; i++)
-        out_byte(line, (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f ? '?' : text.p[i]);
+    struct utf8_stream stream = {0};
+
+    for (size_t n = 1; n <= 4 && n <= text.n; n++) {
+        if (!utf8_stream_feed(&stream, str_range(text.p + n - 1, 1)))
+            return 0;
+        if (utf8_stream_is_whole(&stream))
+            return n;
+    }
+    return 0;
 }
 
-static void write_escaped(struct out *line, struct str text)
+/* Of ASCII, and of its sister set at U+0080, which some terminals obey as well. */
+static bool is_control(struct str text)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '"' || text.p[i] == '\\')
-            out_byte(line, '\\');
-        write_plain(line, str_range(text.p + i, 1));
+    unsigned char c = (unsigned char)text.p[0];
+
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && text.n > 1 && (unsigned char)text.p[1] < 0xa0);
+}
+
+/* Messages carry outside text (names, reasons): control characters must not forge lines or move a
+ * terminal's cursor, and bytes that are no text must not spoil the reading of the rest. */
+static void write_plain(struct out *line, struct str text, bool escaped)
+{
+    while (text.n > 0) {
+        size_t n = character(text);
+        char c = text.p[0];
+        if (n == 0 || is_control(text)) {
+            out_byte(line, '?');
+            n = n == 0 ? 1 : n;
+        } else {
+            if (escaped && (c == '"' || c == '\\'))
+                out_byte(line, '\\');
+            out_str(line, str_head(text, n));
+        }
+        text = str_from(text, n);
     }
 }
 
@@ -70,7 +95,7 @@ void log_write(enum log_level level, const char *room, const char *format, ...)
         out_text(&line, "\",\"room\":\"");
         out_text(&line, room);
         out_text(&line, "\",\"message\":\"");
-        write_escaped(&line, out_view(&message));
+        write_plain(&line, out_view(&message), true);
         out_text(&line, "\"}\n");
     } else {
         time_write(&line, port_wall_ms());
@@ -79,7 +104,7 @@ void log_write(enum log_level level, const char *room, const char *format, ...)
         out_byte(&line, ' ');
         out_text(&line, room);
         out_text(&line, ": ");
-        write_plain(&line, out_view(&message));
+        write_plain(&line, out_view(&message), false);
         out_byte(&line, '\n');
     }
     port_stderr(out_view(&line));

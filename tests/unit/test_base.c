@@ -391,6 +391,7 @@ static int say_things(void *context, int fd)
     log_warning("base", "first\nsecond \x1b[1m %d", 5);
     log_setup(LOG_DEBUG, LOG_JSON);
     log_debug("base", "a \"quote\" and a \\");
+    log_info("base", "good \xc3\xa9, torn \xc3, wild \xff\x80, \xc2\x9b.");
     log_info("base", "%02000d", 1);
     return 0;
 }
@@ -423,6 +424,7 @@ static void log_lines_cannot_be_forged(void **state)
     assert_non_null(strstr(text, "Z warning base: first?second ?[1m 5\n"));
     assert_non_null(strstr(text, "\",\"level\":\"debug\",\"room\":\"base\","
                                  "\"message\":\"a \\\"quote\\\" and a \\\\\"}\n{\"time\":\""));
+    assert_non_null(strstr(text, "\"good \xc3\xa9, torn ?, wild ??, ?.\"}\n"));
     /* A message that is too long is cut, and the line still ends as it must. */
     assert_string_equal(text + got - 6, "000\"}\n");
 }
