@@ -28,7 +28,6 @@ endif
 ifeq ($(origin AR),default)
 AR := $(CROSS_COMPILE)ar
 endif
-NM    ?= $(CROSS_COMPILE)nm
 SIZE  ?= $(CROSS_COMPILE)size
 STRIP ?= $(CROSS_COMPILE)strip
 
@@ -180,8 +179,7 @@ PORT_OWN := $(wildcard port/$(PORT)/*.c)
 PORT_SRC := $(filter-out $(PORT_OWN:port/$(PORT)/%=port/posix/%),$(PORT_SRC)) $(PORT_OWN)
 endif
 OFF := $(if $(CONFIG_GATEWAY),,gateway) $(if $(CONFIG_CLI),,cli)
-SRC := $(filter-out $(OFF:%=src/%/%) $(foreach o,$(OFF),$(wildcard src/$(o)/*.c)) \
-	$(if $(CONFIG_TLS),,src/link/tls.c),$(wildcard src/*/*.c))
+SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(if $(CONFIG_TLS),,src/link/tls.c),$(wildcard src/*/*.c))
 MAINS := $(filter %/main.c,$(SRC))
 LIB_SRC := $(filter-out $(MAINS),$(SRC)) $(PORT_SRC)
 
@@ -189,8 +187,8 @@ PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
 	$(if $(filter src/cli/main.c,$(MAINS)),$(B)/charter) \
 	$(if $(filter src/gateway/main.c,$(MAINS)),$(B)/charter-gateway)
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
-UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter-out $(OFF:%=tests/unit/test_%_%), \
-	$(filter-out $(foreach o,$(OFF),$(wildcard tests/unit/test_$(o)*.c)),$(wildcard tests/unit/test_*.c))))
+UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%, \
+	$(filter-out $(foreach o,$(OFF),tests/unit/test_$(o)%),$(wildcard tests/unit/test_*.c)))
 UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
