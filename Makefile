@@ -201,12 +201,13 @@ SRC_WARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' \
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
 # Paths of the build machine stay out of the binaries.
-ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= $(HARDEN) $(CFLAGS)
+ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
 LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
 .PHONY: all test-programs unit-programs fuzz-programs
 all: $(LIB) $(PROGRAMS) ## the programs (the default)
+	@rm -f $(filter-out $(PROGRAMS),$(B)/charter $(B)/charter-gateway) # of another configuration
 test-programs: $(TEST_PROGRAMS) ## json-check, yaml-to-json: the daemon's readers for outside suites
 unit-programs: $(UNIT_PROGRAMS)
 fuzz-programs: $(FUZZ_PROGRAMS)
@@ -291,7 +292,7 @@ fuzz-replay: $(FUZZ_PROGRAMS) ## the corpora through the fuzz targets, any compi
 	@$(TESTS) replay --result $(RESULTS)/fuzz-replay $(FUZZ_PROGRAMS)
 
 builds: $(DEPS_STAMPS) ## other configurations, incremental builds, offline, install
-	@MAKE='$(MAKE)' B=$(B)/check DEPS_DIR=$(abspath $(DEPS_DIR)) DEPS_CACHE='$(DEPS_CACHE)' \
+	@MAKE='$(MAKE)' B=$(abspath $(B))/check DEPS_DIR=$(abspath $(DEPS_DIR)) DEPS_CACHE='$(DEPS_CACHE)' \
 		KCONFIG_SEED=$(or $(KCONFIG_SEED),$(shell date +%s)) \
 		$(TESTS) tap --result $(RESULTS)/builds -- tests/builds/run
 
@@ -315,7 +316,7 @@ fuzz-long: ## the same for ten minutes each
 lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	@$(setup) build test lint
 	+@$(sub) deps
-	+@MAKE='$(MAKE)' B=$(B)/lint DEPS_DIR=$(abspath $(DEPS_DIR)) $(TESTS) tap --result $(RESULTS)/lint -- tests/lint/run; \
+	+@MAKE='$(MAKE)' B=$(abspath $(B))/lint DEPS_DIR=$(abspath $(DEPS_DIR)) $(TESTS) tap --result $(RESULTS)/lint -- tests/lint/run; \
 	rc=$$?; $(TESTS) sum $(RESULTS)/lint; exit $$rc
 size: all ## bytes of rooms and programs, against those that were accepted
 	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare $(B)
