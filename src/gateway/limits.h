@@ -26,7 +26,7 @@
 
 #define GATEWAY_IN_FLIGHT 8 /* commands of one daemon sent and not answered */
 
-#define GATEWAY_PROJECT 256 /* a project's name; longer ones are cut */
+#define GATEWAY_PROJECT 256 /* a project's name, with its NUL */
 #define GATEWAY_VERSION 64
 #define GATEWAY_TIME 40     /* an event's time as text */
 #define GATEWAY_TYPE 64     /* an event's type */

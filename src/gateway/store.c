@@ -84,14 +84,14 @@ static const char *const texts[SQL_STATEMENTS] = {
                          " status = 'running', attempt = ?3, started_at = coalesce(started_at, ?4),"
                          " ended_at = NULL, error = NULL, waiting = NULL",
     [SQL_STEP_STATUS] = "INSERT INTO steps(run, step_id, status, attempt, error) VALUES(?1, ?2, ?3, ?4, ?5)"
-                        " ON CONFLICT(run, step_id) DO UPDATE SET status = ?3, attempt = coalesce(?4, attempt),"
+                        " ON CONFLICT(run, step_id) DO UPDATE SET status = ?3, attempt = coalesce(nullif(?4, 0), attempt),"
                         " error = ?5, waiting = NULL",
     [SQL_STEP_WAITING] = "INSERT INTO steps(run, step_id, status, attempt, waiting)"
                          " VALUES(?1, ?2, 'waiting', 1, ?3) ON CONFLICT(run, step_id) DO UPDATE SET"
                          " status = 'waiting', waiting = ?3",
     [SQL_STEP_ENDED] = "INSERT INTO steps(run, step_id, status, attempt, error, ended_at)"
                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(run, step_id) DO UPDATE SET status = ?3,"
-                       " attempt = coalesce(?4, attempt), error = ?5, ended_at = ?6, waiting = NULL",
+                       " attempt = coalesce(nullif(?4, 0), attempt), error = ?5, ended_at = ?6, waiting = NULL",
     [SQL_RUNS] = RUN_COLUMNS " WHERE r.key < ?1 ORDER BY r.key DESC LIMIT ?2",
     [SQL_RUNS_BY_STATUS] = RUN_COLUMNS " WHERE r.key < ?1 AND r.status = ?3 AND (?4 = 0 OR r.daemon = ?4)"
                                        " ORDER BY r.key DESC LIMIT ?2",
