@@ -200,10 +200,11 @@ SRC_WARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla
 
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' \
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
-# Paths of the build machine stay out of the binaries.
-ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)=. $(HARDEN) $(CFLAGS)
+# Paths of the build machine stay out of the binaries, so that any folder gives the same ones.
+MAP := $(foreach m,$(CURDIR)=. $(B)=build $(DEPS_DIR)=build/deps,-ffile-prefix-map=$(m))
+ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
-LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
+LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %helpers.a,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
 .PHONY: all test-programs unit-programs fuzz-programs
 all: $(LIB) $(PROGRAMS) ## the programs (the default)
@@ -216,7 +217,7 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 $(B)/.flags: FORCE
 	$(call keep,$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS))
 $(B)/.members: FORCE
-	$(call keep,$(LIB_SRC))
+	$(call keep,$(LIB_SRC) $(UNIT_HELPERS))
 
 $(B)/obj/%.o: %.c $(B)/.flags $(DEPS_STAMPS) | $(AUTOCONF)
 	@mkdir -p $(@D)
@@ -241,7 +242,12 @@ $(B)/charter-gateway: $(call OBJ,src/gateway/main.c) $(LIB)
 $(TEST_PROGRAMS): $(B)/%: $(B)/obj/tests/programs/%.o $(LIB)
 	$(call say,LD,$@)
 	$(call LINK)
-$(UNIT_PROGRAMS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(call OBJ,$(UNIT_HELPERS)) $(LIB) $(if $(CMOCKA),$(DEPS_DIR)/cmocka.built)
+# What tests share is an archive too: each takes the helpers that it calls.
+$(B)/tests/libhelpers.a: $(call OBJ,$(UNIT_HELPERS)) $(B)/.members
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) qcsD $@ $(filter %.o,$^)
+$(UNIT_PROGRAMS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/tests/libhelpers.a $(LIB) $(if $(CMOCKA),$(DEPS_DIR)/cmocka.built)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(call LINK,$(SQLITE_LIBS) $(CMOCKA_LIBS))
