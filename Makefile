@@ -273,7 +273,7 @@ export TEST_VARIANT
 
 .PHONY: run test unit e2e fuzz-replay builds bench bench-programs
 run: ## the example, from the command line to the gateway's store and back
-	@$(setup) build
+	@$(setup) build run
 	+@$(sub) all
 	@BUILD=$(abspath $(B)) port/demo/run.sh
 
