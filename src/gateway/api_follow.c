@@ -120,7 +120,10 @@ void api_follow_on_timer(struct connection *connection)
 
 void api_follow_wake(struct gateway *gateway)
 {
-    for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++)
-        if (gateway->connections[i].kind == CONNECTION_FOLLOWING)
-            gateway->connections[i].follow.due = true;
+    for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++) {
+        if (gateway->connections[i].kind != CONNECTION_FOLLOWING)
+            continue;
+        gateway->connections[i].follow.due = true;
+        loop_wake(&gateway->loop); /* this turn may have passed it by */
+    }
 }

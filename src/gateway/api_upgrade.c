@@ -57,7 +57,7 @@ void api_upgrade(struct connection *connection, const struct http_request *reque
         return;
     }
     if (!http_answer_upgrade(&connection->out, key, SUBPROTOCOL, connection->gateway->loop.wall_ms) ||
-        ws_open(&connection->ws, &connection->in, &connection->out, LIMIT_MESSAGE) != OK) {
+        ws_server_open(&connection->ws, &connection->in, &connection->out, LIMIT_MESSAGE) != OK) {
         connection->dead = true;
         return;
     }

@@ -169,6 +169,8 @@ void connection_answered(struct connection *connection)
         connection_close(connection);
     else
         connection_timer_in(connection, GATEWAY_IDLE_MS);
+    if (connection->in.n > 0) /* the next request came already; this turn may have passed it by */
+        loop_wake(&connection->gateway->loop);
 }
 
 bool connection_is_idle(const struct connection *connection)
@@ -229,15 +231,17 @@ static void free_place(struct connection *connection)
     loop_remove(&gateway->loop, &connection->node);
     loop_timer_clear(&gateway->loop, &connection->timer);
     loop_timer_clear(&gateway->loop, &connection->stall);
-    ws_free(&connection->ws);
+    ws_server_free(&connection->ws);
     buffer_free(&connection->in);
     buffer_free(&connection->out);
     port_close(connection->node.fd);
     connection->kind = CONNECTION_FREE;
 }
 
-static void advance(struct connection *connection)
+void connection_advance(struct connection *connection)
 {
+    if (connection->dead)
+        return;
     while (connection->kind == CONNECTION_HTTP && !connection->closing &&
            connection->out.n < GATEWAY_OUT_HIGH && connection->in.n > 0)
         if (!serve_request(connection))
@@ -269,10 +273,11 @@ void connection_settle(struct connection *connection)
 {
     if (connection->kind == CONNECTION_FREE)
         return;
-    if (!connection->dead)
-        advance(connection);
+    bool was_high = connection->out.n >= GATEWAY_OUT_HIGH;
     if (!connection->dead)
         flush(connection);
+    if (was_high && connection->out.n < GATEWAY_OUT_HIGH)
+        loop_wake(&connection->gateway->loop); /* what had to wait for room goes on */
     if (!connection->dead && connection->peer_ended)
         look_at_end(connection);
     if (!connection->dead && connection->closing && connection->out.n == 0) {

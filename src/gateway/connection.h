@@ -62,7 +62,9 @@ struct connection {
 
 /* Takes over an accepted descriptor. */
 void connection_open(struct connection *connection, struct gateway *gateway, int fd);
-/* The end of a turn: what can go on goes on, output is written, the dead are freed. */
+/* The end of a turn has two passes over all connections, because they act on each other: first each does what its input
+ * and the store allow, then output is written and the dead are freed. */
+void connection_advance(struct connection *connection);
 void connection_settle(struct connection *connection);
 /* Sends what is queued, then closes in order. */
 void connection_close(struct connection *connection);

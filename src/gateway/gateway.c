@@ -224,6 +224,8 @@ static bool turn(struct gateway *gateway)
         begin_stop(gateway);
     }
     for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++)
+        connection_advance(&gateway->connections[i]);
+    for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++)
         connection_settle(&gateway->connections[i]);
     return !gateway_is_stopping(gateway) ||
            (!is_empty(gateway) && gateway->loop.now_ms < gateway->stop_at_ms);

@@ -1,8 +1,7 @@
 #include "gateway/http_answer.h"
 
-#include "base/hash.h"
+#include "base/websocket.h"
 
-#include <string.h>
 #include <time.h>
 
 #define HEAD_MAX 1024
@@ -102,19 +101,15 @@ bool http_answer_stream(struct buffer *out, const struct http_answer *answer)
 
 bool http_answer_upgrade(struct buffer *out, struct str key, const char *protocol, int64_t wall_ms)
 {
-    char text[HEAD_MAX], joined[128];
-    struct out head = OUT_ON(text), with_guid = OUT_ON(joined);
-    unsigned char digest[20];
+    char text[HEAD_MAX], accept[WEBSOCKET_ACCEPT_LENGTH + 1];
+    struct out head = OUT_ON(text);
 
-    out_str(&with_guid, key);
-    out_text(&with_guid, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    if (with_guid.overflow)
-        return false;
-    sha1_of(out_view(&with_guid), digest);
+    websocket_accept(key, accept);
     out_text(&head, "HTTP/1.1 101 Switching Protocols\r\n");
     write_date(&head, wall_ms);
-    out_text(&head, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
-    base64_encode(&head, digest, sizeof digest);
-    out_format(&head, "\r\nSec-WebSocket-Protocol: %s\r\n\r\n", protocol);
+    out_format(&head,
+               "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
+               "Sec-WebSocket-Protocol: %s\r\n\r\n",
+               accept, protocol);
     return !head.overflow && buffer_put(out, out_view(&head));
 }

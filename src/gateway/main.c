@@ -10,19 +10,19 @@ int main(int argc, char **argv)
     char text[256];
     struct out why = OUT_ON(text);
 
-    switch (options_read(argc, argv, &options, &why)) {
-    case OPTIONS_HELP:
-        (void)port_stdout(str_of(options_help()));
+    switch (gateway_options_read(argc, argv, &options, &why)) {
+    case GATEWAY_OPTIONS_HELP:
+        (void)port_stdout(str_of(gateway_options_help()));
         return 0;
-    case OPTIONS_VERSION:
+    case GATEWAY_OPTIONS_VERSION:
         (void)port_stdout(STR("charter-gateway " CHARTER_VERSION "\n"));
         return 0;
-    case OPTIONS_WRONG:
+    case GATEWAY_OPTIONS_WRONG:
         port_stderr(STR("charter-gateway: "));
         port_stderr(str_of(out_cstr(&why)));
         port_stderr(STR("; see charter-gateway --help\n"));
         return 2;
-    case OPTIONS_RUN:
+    case GATEWAY_OPTIONS_RUN:
         break;
     }
     log_setup(options.log_level, LOG_TEXT);

@@ -22,12 +22,12 @@ static const char help[] =
     "_LOG_LEVEL in the environment; flags win.\n"
     "Exit codes: 0 stopped by a signal, 1 cannot listen, open the store or read the token, 2 usage.\n";
 
-const char *options_help(void)
+const char *gateway_options_help(void)
 {
     return help;
 }
 
-bool options_read_address(struct str text, char *host, size_t size, unsigned *port)
+bool gateway_options_read_address(struct str text, char *host, size_t size, unsigned *port)
 {
     struct str name, number;
     uint64_t value;
@@ -52,7 +52,7 @@ bool options_read_address(struct str text, char *host, size_t size, unsigned *po
 
 static bool take_listen(struct gateway_options *options, struct str value)
 {
-    return options_read_address(value, options->host, sizeof options->host, &options->port);
+    return gateway_options_read_address(value, options->host, sizeof options->host, &options->port);
 }
 
 static bool take_store(struct gateway_options *options, struct str value)
@@ -135,7 +135,7 @@ static bool read_flag(struct gateway_options *options, int left, char **argv, in
     return false;
 }
 
-enum options_outcome options_read(int argc, char **argv, struct gateway_options *options, struct out *why)
+enum gateway_options_outcome gateway_options_read(int argc, char **argv, struct gateway_options *options, struct out *why)
 {
     *options = (struct gateway_options){.host = "127.0.0.1",
                                         .port = 8765,
@@ -144,21 +144,21 @@ enum options_outcome options_read(int argc, char **argv, struct gateway_options 
                                         .log_level = LOG_INFO};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return OPTIONS_HELP;
+            return GATEWAY_OPTIONS_HELP;
         if (strcmp(argv[i], "--version") == 0)
-            return OPTIONS_VERSION;
+            return GATEWAY_OPTIONS_VERSION;
     }
     if (!read_environment(options, why))
-        return OPTIONS_WRONG;
+        return GATEWAY_OPTIONS_WRONG;
     for (int i = 1; i < argc;) {
         int used = 1;
         if (!read_flag(options, argc - i, argv + i, &used, why))
-            return OPTIONS_WRONG;
+            return GATEWAY_OPTIONS_WRONG;
         i += used;
     }
     if (options->store[0] == '\0') {
         out_text(why, "--store FILE.db is missing: where events are kept");
-        return OPTIONS_WRONG;
+        return GATEWAY_OPTIONS_WRONG;
     }
-    return OPTIONS_RUN;
+    return GATEWAY_OPTIONS_RUN;
 }

@@ -19,7 +19,7 @@ void session_close(struct connection *connection, unsigned code, struct str reas
     if (session->ending)
         return;
     session->ending = true;
-    (void)ws_close(&connection->ws, code, reason);
+    (void)ws_server_close(&connection->ws, code, reason);
     /* The peer answers with its own close frame; whether it does or not, the place is free soon. */
     connection_timer_in(connection, GATEWAY_LINGER_MS);
 }
@@ -114,7 +114,7 @@ static void send_error(struct connection *connection, struct str id, const struc
 
     rpc_write_error(&out, id, error);
     if (!out.overflow)
-        (void)ws_send(&connection->ws, out_view(&out));
+        (void)ws_server_send(&connection->ws, out_view(&out));
 }
 
 static void refuse_hello(struct connection *connection, struct str id, int code, unsigned close_code,
@@ -231,7 +231,7 @@ static void answer_hello(struct connection *connection, struct str id, const str
     json_object_end(&w);
     json_object_end(&w);
     rpc_end(&w);
-    if (out.overflow || !ws_send(&connection->ws, out_view(&out)))
+    if (out.overflow || !ws_server_send(&connection->ws, out_view(&out)))
         connection->dead = true;
 }
 
@@ -322,7 +322,7 @@ bool session_advance(struct connection *connection)
     for (int i = 0; i < GATEWAY_MESSAGES && !connection->closing && !connection->dead; i++) {
         if (connection->out.n >= GATEWAY_OUT_HIGH)
             return false;
-        switch (ws_next(&connection->ws, &message, &reason)) {
+        switch (ws_server_next(&connection->ws, &message, &reason)) {
         case OK:
             if (!connection->session.ending)
                 on_message(connection, message);
@@ -377,7 +377,7 @@ void session_on_timer(struct connection *connection)
     }
     if (silent_ms >= half_ms && now_ms - session->pinged_ms >= half_ms) {
         session->pinged_ms = now_ms;
-        (void)ws_ping(&connection->ws);
+        (void)ws_server_ping(&connection->ws);
     }
     int64_t next_ms = session->heard_ms + half_ms;
     if (silent_ms >= half_ms)

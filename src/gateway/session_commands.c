@@ -44,7 +44,7 @@ static bool send_request(struct connection *connection, uint64_t rpc_id, struct 
     json_put_str(&w, "method", method);
     json_put_raw(&w, "params", params);
     json_object_end(&w);
-    return !out.overflow && ws_send(&connection->ws, out_view(&out));
+    return !out.overflow && ws_server_send(&connection->ws, out_view(&out));
 }
 
 bool session_read(struct connection *connection, struct str method, struct str params, uint64_t *rpc_id)

@@ -46,7 +46,7 @@ static void send_ack(struct connection *connection)
     json_put_null(&w, "limit");
     json_object_end(&w);
     rpc_end(&w);
-    (void)ws_send(&connection->ws, out_view(&out));
+    (void)ws_server_send(&connection->ws, out_view(&out));
 }
 
 static void refuse_params(struct connection *connection, const char *method, enum err err,

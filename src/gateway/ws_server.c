@@ -27,7 +27,7 @@ static ssize_t on_receive(uint8_t *to, size_t size, int flags, void *context)
     return (ssize_t)n;
 }
 
-enum err ws_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max)
+enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max)
 {
     static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_receive};
 
@@ -35,7 +35,7 @@ enum err ws_open(struct ws_server *ws, struct buffer *in, struct buffer *out, si
     return wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0 ? OK : ERR_FULL;
 }
 
-void ws_free(struct ws_server *ws)
+void ws_server_free(struct ws_server *ws)
 {
     if (ws->frames != NULL)
         wslay_frame_context_free(ws->frames);
@@ -63,25 +63,25 @@ static bool send_frame(struct ws_server *ws, uint8_t opcode, struct str payload)
     return true;
 }
 
-bool ws_send(struct ws_server *ws, struct str text)
+bool ws_server_send(struct ws_server *ws, struct str text)
 {
     return send_frame(ws, WSLAY_TEXT_FRAME, text);
 }
 
-bool ws_ping(struct ws_server *ws)
+bool ws_server_ping(struct ws_server *ws)
 {
     return send_frame(ws, WSLAY_PING, STR_NONE);
 }
 
-bool ws_close(struct ws_server *ws, unsigned code, struct str reason)
+bool ws_server_close(struct ws_server *ws, unsigned code, struct str reason)
 {
-    char payload[125];
+    char payload[WEBSOCKET_CONTROL_MAX];
     struct out out = OUT_ON(payload);
 
     if (code != WS_NO_STATUS) {
         out_byte(&out, (char)(code >> 8));
         out_byte(&out, (char)(code & 0xff));
-        reason = str_head(reason, WS_REASON);
+        reason = str_head(reason, WEBSOCKET_REASON_MAX);
         reason.n = utf8_cut(reason);
         if (utf8_is_valid(reason))
             out_str(&out, reason);
@@ -93,17 +93,10 @@ bool ws_close(struct ws_server *ws, unsigned code, struct str reason)
 
 /* --- receiving ------------------------------------------------------------------------------ */
 
-bool ws_code_is_valid(unsigned code)
-{
-    if (code >= 3000 && code <= 4999)
-        return true;
-    return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
-}
-
 static enum err fail(struct ws_server *ws, unsigned code, const char *why, const char **reason)
 {
     *reason = why;
-    (void)ws_close(ws, code, str_of(why));
+    (void)ws_server_close(ws, code, str_of(why));
     return ERR_INVALID;
 }
 
@@ -152,6 +145,8 @@ static enum err begin_frame(struct ws_server *ws, const char **reason)
     ws->frame_bytes_left = 2 + extra + 4 + length;
     ws->control_n = 0;
     ws->in_frame = true;
+    if (opcode == WSLAY_TEXT_FRAME)
+        ws->utf8 = (struct utf8_stream){.left = 0};
     if (!is_control)
         ws->in_message = true;
     return OK;
@@ -165,13 +160,13 @@ static enum err on_close(struct ws_server *ws, const char **reason)
         return fail(ws, WS_PROTOCOL, "a close frame has no code or a whole one", reason);
     ws->close_code = ws->control_n == 0 ? WS_NO_STATUS
                                         : (unsigned)ws->control[0] << 8 | (unsigned)ws->control[1];
-    if (ws->control_n > 0 && !ws_code_is_valid(ws->close_code))
+    if (ws->control_n > 0 && !websocket_close_code_is_valid(ws->close_code))
         return fail(ws, WS_PROTOCOL, "a close frame has a code that may not be sent", reason);
     if (!utf8_is_valid(text))
         return fail(ws, WS_BAD_DATA, "the reason of a close frame is not UTF-8", reason);
     ws->close_received = true;
     if (!ws->close_sent)
-        (void)ws_close(ws, ws->close_code, STR_NONE);
+        (void)ws_server_close(ws, ws->close_code, STR_NONE);
     *reason = "closed by the peer";
     return ERR_END;
 }
@@ -198,13 +193,13 @@ static enum err end_frame(struct ws_server *ws, struct str *message, const char 
     ws->in_message = false;
     ws->message_taken = true;
     *message = buffer_view(&ws->message);
-    if (!utf8_is_valid(*message))
-        return fail(ws, WS_BAD_DATA, "a message is not UTF-8", reason);
+    if (!utf8_stream_is_whole(&ws->utf8))
+        return fail(ws, WS_BAD_DATA, "a message ends inside a character", reason);
     return OK;
 }
 
 /* Moves payload through wslay, which takes the mask off.  OK: the frame is whole. */
-static enum err take_payload(struct ws_server *ws)
+static enum err take_payload(struct ws_server *ws, const char **reason)
 {
     do {
         struct wslay_frame_iocb frame;
@@ -214,17 +209,21 @@ static enum err take_payload(struct ws_server *ws)
         /* begin_frame() has let nothing through that wslay refuses. */
         ASSERT(n >= 0 && (uint64_t)n <= ws->payload_left);
         ws->payload_left -= (uint64_t)n;
+        struct str bytes = str_range((const char *)frame.data, (size_t)n);
         if ((ws->opcode & 8u) != 0) {
-            memcpy(ws->control + ws->control_n, frame.data, (size_t)n);
-            ws->control_n += (size_t)n;
-        } else if (!buffer_put(&ws->message, str_range((const char *)frame.data, (size_t)n))) {
-            return ERR_FULL;
+            memcpy(ws->control + ws->control_n, bytes.p, bytes.n);
+            ws->control_n += bytes.n;
+            continue;
         }
+        if (!utf8_stream_feed(&ws->utf8, bytes))
+            return fail(ws, WS_BAD_DATA, "a message is not UTF-8", reason);
+        if (!buffer_put(&ws->message, bytes))
+            return ERR_FULL;
     } while (ws->payload_left > 0);
     return OK;
 }
 
-enum err ws_next(struct ws_server *ws, struct str *message, const char **reason)
+enum err ws_server_next(struct ws_server *ws, struct str *message, const char **reason)
 {
     enum err err;
 
@@ -235,7 +234,7 @@ enum err ws_next(struct ws_server *ws, struct str *message, const char **reason)
     do {
         err = ws->in_frame ? OK : begin_frame(ws, reason);
         if (err == OK)
-            err = take_payload(ws);
+            err = take_payload(ws, reason);
         if (err == OK)
             err = end_frame(ws, message, reason);
         else

@@ -7,9 +7,9 @@
 #define GATEWAY_WS_SERVER_H
 
 #include "base/err.h"
+#include "base/utf8.h"
+#include "base/websocket.h"
 #include "gateway/buffer.h"
-
-#define WS_REASON 123 /* bytes of a close frame's reason */
 
 enum ws_close_code {
     WS_NORMAL = 1000,
@@ -29,10 +29,11 @@ struct ws_server {
     struct wslay_frame_context *frames;
     struct buffer *in, *out;  /* the connection's */
     struct buffer message;    /* the payload of the message that is being read */
+    struct utf8_stream utf8;  /* of that payload */
     size_t message_max;       /* bytes; a longer message closes with 1009 */
     uint64_t frame_bytes_left; /* of the frame being read, its header included, not yet given to wslay */
     uint64_t payload_left;    /* of the frame being read */
-    unsigned char control[125];
+    unsigned char control[WEBSOCKET_CONTROL_MAX];
     size_t control_n;
     unsigned char opcode;     /* of the frame being read */
     bool in_frame, fin;
@@ -43,22 +44,19 @@ struct ws_server {
 };
 
 /* ERR_FULL: no memory. */
-enum err ws_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max);
-void ws_free(struct ws_server *ws);
+enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max);
+void ws_server_free(struct ws_server *ws);
 
 /* Takes frames from `in` until one message is whole; pings are answered on the way.
- * OK: *message is valid until the next call.  ERR_AGAIN: more bytes are needed.  ERR_END: the peer has closed; the
+ * OK: *message is valid until the next call of this.  ERR_AGAIN: more bytes are needed.  ERR_END: the peer has closed; the
  * answer stands in `out`.  ERR_INVALID: the peer broke a rule or a limit; our close frame stands in `out`, and
  * *reason says why.  ERR_FULL: no memory. */
-enum err ws_next(struct ws_server *ws, struct str *message, const char **reason);
+enum err ws_server_next(struct ws_server *ws, struct str *message, const char **reason);
 
 /* Queue one frame.  False: no memory, or our close frame has gone already. */
-bool ws_send(struct ws_server *ws, struct str text);
-bool ws_ping(struct ws_server *ws);
+bool ws_server_send(struct ws_server *ws, struct str text);
+bool ws_server_ping(struct ws_server *ws);
 /* Once; the reason is cut between characters. */
-bool ws_close(struct ws_server *ws, unsigned code, struct str reason);
-
-/* Whether a close frame may carry this code (RFC 6455, section 7.4). */
-bool ws_code_is_valid(unsigned code);
+bool ws_server_close(struct ws_server *ws, unsigned code, struct str reason);
 
 #endif

@@ -715,6 +715,37 @@ def test_a_follower_sees_events_live_until_the_run_ends(gateway):
     asyncio.run(main())
 
 
+def test_a_slow_follower_gets_everything(gateway):
+    async def main():
+        daemon = Daemon(gateway.url, "d1")
+        await daemon.connect()
+        for _ in range(300):
+            daemon.emit("step.log", "r", "s", 1, {"message": "x" * 15000})
+        daemon.emit("run.succeeded", "r", data={"outputs": {}})
+        link = gateway.raw(b"")
+        await daemon.push(batch=4)
+        link.sendall(b"GET /v1/runs/r/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        # Nothing is read until the gateway has noticed that it cannot send more, and it serves others meanwhile.
+        for _ in range(20):
+            assert (await gateway.ask("GET", "/healthz"))[0] == 200
+        data = await asyncio.get_running_loop().run_in_executor(None, read_all, link)
+        link.close()
+        assert [line for line in data.split(b"\n") if line.startswith(b"id: ")] == [
+            b"id: %d" % n for n in range(1, 302)]
+        # Pages are cut to an answer's length: nothing is left out, a reader pages on.
+        seen = 0
+        while True:
+            events = (await gateway.ask("GET", f"/v1/runs/r/events?after={seen}"))[1]["events"]
+            if not events:
+                break
+            assert [event["n"] for event in events] == list(range(seen + 1, seen + 1 + len(events)))
+            seen = events[-1]["n"]
+        assert seen == 301
+        await daemon.close()
+
+    asyncio.run(main())
+
+
 # --- commands -------------------------------------------------------------------------------------
 
 
