@@ -54,7 +54,8 @@ bool browse_workflows(struct project_workspace *workspace, const char *root, siz
         return false;
     }
     if (err != OK && err != ERR_NOT_FOUND) {
-        problem_set(problem, CHARTER_INTERNAL_ERROR, "workflows cannot be read: %s", port_last_error());
+        problem_set(problem, CHARTER_INTERNAL_ERROR, "workflows cannot be read: %s",
+                    port_last_error());
         return false;
     }
     /* Files beside the folders are nobody's business. */
@@ -70,7 +71,8 @@ bool browse_workflows(struct project_workspace *workspace, const char *root, siz
     return true;
 }
 
-void project_list(struct project_workspace *workspace, const struct project *project, struct out *answer)
+void project_list(struct project_workspace *workspace, const struct project *project,
+                  struct out *answer)
 {
     struct project_problem problem = {0}, ignored;
     struct json_writer w = json_writer(answer);
@@ -104,8 +106,8 @@ void project_list(struct project_workspace *workspace, const struct project *pro
     }
 }
 
-void project_show(struct project_workspace *workspace, const struct project *project, struct str workflow_id,
-                  struct out *answer)
+void project_show(struct project_workspace *workspace, const struct project *project,
+                  struct str workflow_id, struct out *answer)
 {
     struct project_problem problem = {0};
     struct project_source config;
@@ -125,7 +127,8 @@ void project_show(struct project_workspace *workspace, const struct project *pro
     json_object_end(&w);
     json_object_end(&w);
     if (answer->overflow) {
-        problem_set(&problem, CHARTER_MESSAGE_TOO_LARGE, "manifest and plan are longer than one answer");
+        problem_set(&problem, CHARTER_MESSAGE_TOO_LARGE,
+                    "manifest and plan are longer than one answer");
         project_answer_problem(answer, &problem);
     }
 }

@@ -21,7 +21,8 @@ static struct str view(const struct canonical *c, uint32_t from, uint32_t to)
 }
 
 /* Names end before the colon in front of their value. */
-static bool is_before(const struct canonical *c, const struct project_member *a, const struct project_member *b)
+static bool is_before(const struct canonical *c, const struct project_member *a,
+                      const struct project_member *b)
 {
     struct str name_a = view(c, a->name, a->value), name_b = view(c, b->name, b->value);
     size_t shorter = name_a.n < name_b.n ? name_a.n : name_b.n;
@@ -63,8 +64,9 @@ static void add(struct canonical *c, struct str raw, size_t used)
             continue;
         }
         ASSERT(used + count < sizeof c->workspace->members / sizeof c->workspace->members[0]);
-        members[count++] = (struct project_member){(uint32_t)(name.p - c->text), (uint32_t)(value.p - c->text),
-                                                   (uint32_t)(value.p - c->text + (ptrdiff_t)value.n)};
+        members[count++] =
+            (struct project_member){(uint32_t)(name.p - c->text), (uint32_t)(value.p - c->text),
+                                    (uint32_t)(value.p - c->text + (ptrdiff_t)value.n)};
     }
     if (type == JSON_OBJECT) {
         sort(c, members, count);

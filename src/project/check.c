@@ -21,8 +21,10 @@ static void check_workflow(struct project_workspace *workspace, const char *root
     struct project_problem problem = {0};
     struct manifest manifest;
     if (!project_is_id(id)) {
-        problem_set(&problem, CHARTER_INVALID_PLAN, "the name of a workflow's folder is a letter or digit, then letters, "
-                    "digits, '.', '_', '-', at most %d", LIMIT_NAME);
+        problem_set(&problem, CHARTER_INVALID_PLAN,
+                    "the name of a workflow's folder is a letter or digit, then letters, "
+                    "digits, '.', '_', '-', at most %d",
+                    LIMIT_NAME);
         struct out file = OUT_ON(problem.file);
         out_format(&file, "workflows/%.*s", id.n > 64 ? 64 : (int)id.n, id.p);
         out_cstr(&file);
@@ -37,8 +39,8 @@ static void check_workflow(struct project_workspace *workspace, const char *root
 }
 
 unsigned project_check(struct project_workspace *workspace, const char *root,
-                       void (*on_problem)(void *context, const struct project_problem *problem), void *context,
-                       unsigned *workflows)
+                       void (*on_problem)(void *context, const struct project_problem *problem),
+                       void *context, unsigned *workflows)
 {
     struct report report = {on_problem, context, 0};
     struct project_problem problem = {0};

@@ -189,7 +189,8 @@ static bool strings_equal(const struct condition_operand *a, const struct condit
     return json_string_equal(a->text, b->text);
 }
 
-enum err condition_equal(const struct condition_operand *a, const struct condition_operand *b, bool *equal)
+enum err condition_equal(const struct condition_operand *a, const struct condition_operand *b,
+                         bool *equal)
 {
     enum json_type type_a = type_of(a), type_b = type_of(b);
     *equal = false;

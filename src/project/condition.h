@@ -33,6 +33,7 @@ enum err condition_judge(const struct condition *condition, bool *holds);
 /* False, null, 0, "" and empty containers are not true; everything else is. */
 bool condition_is_true(const struct condition_operand *value);
 /* Same type and same value, numbers by decimal value.  ERR_INVALID when either is a container. */
-enum err condition_equal(const struct condition_operand *a, const struct condition_operand *b, bool *equal);
+enum err condition_equal(const struct condition_operand *a, const struct condition_operand *b,
+                         bool *equal);
 
 #endif

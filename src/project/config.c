@@ -57,8 +57,10 @@ static bool check_url(const struct reader *r, struct str raw)
         return reader_fail(r, raw, "longer than %d bytes", LIMIT_URL - 1);
     for (size_t i = 0; i < rest.n; i++) {
         if (rest.p[i] <= ' ' || rest.p[i] > '~' || strchr("\"\\?#@<>{}", rest.p[i]) != NULL)
-            return reader_fail(r, raw, rest.p[i] == '@' ? "no secret stands in a URL; the token has a file of its own"
-                                                        : "has a character that a gateway's URL must not have");
+            return reader_fail(r, raw,
+                               rest.p[i] == '@'
+                                   ? "no secret stands in a URL; the token has a file of its own"
+                                   : "has a character that a gateway's URL must not have");
     }
     return true;
 }
@@ -73,7 +75,8 @@ static bool check_gateway(const struct reader *r, struct str raw)
         return true;
     if (!reader_object(r, raw, gateway_fields, COUNT_OF(gateway_fields), &members))
         return false;
-    if (members.token_file.n > 0 && (members.token_file.n == 2 || !json_string_copy(members.token_file, path, sizeof path)))
+    if (members.token_file.n > 0 &&
+        (members.token_file.n == 2 || !json_string_copy(members.token_file, path, sizeof path)))
         return reader_fail(r, members.token_file, "must be the path of a file");
     if (json_type(members.url) == JSON_STRING)
         return check_url(r, members.url);
@@ -100,7 +103,8 @@ static bool check_secrets(const struct reader *r, struct str raw)
             return reader_fail(r, value, "has exactly one of 'env' and 'file'");
         struct str source = members.env.n > 0 ? members.env : members.file;
         if (source.n == 2 || source.n > LIMIT_PATH)
-            return reader_fail(r, source, "must name %s", members.env.n > 0 ? "an environment variable" : "a file");
+            return reader_fail(r, source, "must name %s",
+                               members.env.n > 0 ? "an environment variable" : "a file");
     }
     return true;
 }
@@ -112,7 +116,8 @@ static bool check_config(const struct reader *r)
     char name[LIMIT_NAME + 1];
     if (!reader_object(r, root, config_fields, COUNT_OF(config_fields), &members))
         return false;
-    if (members.project.n > 0 && (members.project.n == 2 || !json_string_copy(members.project, name, sizeof name)))
+    if (members.project.n > 0 &&
+        (members.project.n == 2 || !json_string_copy(members.project, name, sizeof name)))
         return reader_fail(r, members.project, "must be a name of 1 to %d bytes", LIMIT_NAME);
     struct reference_scope scope = {.reader = r, .sees_secrets = true, .secrets = members.secrets};
     if (!check_gateway(r, members.gateway) || !check_secrets(r, members.secrets) ||
@@ -133,7 +138,9 @@ static bool check_config(const struct reader *r)
 struct str config_member(const struct project_source *config, const char *name)
 {
     struct str value;
-    return json_member(source_root(config), name, &value) && json_type(value) == JSON_OBJECT ? value : STR_NONE;
+    return json_member(source_root(config), name, &value) && json_type(value) == JSON_OBJECT
+               ? value
+               : STR_NONE;
 }
 
 void config_borrow(struct project_source *source, struct str json)
@@ -143,7 +150,8 @@ void config_borrow(struct project_source *source, struct str json)
     source->json = (struct out){.p = (char *)(uintptr_t)json.p, .cap = json.n, .n = json.n};
 }
 
-bool config_load(struct project_workspace *workspace, const char *root, struct project_problem *problem)
+bool config_load(struct project_workspace *workspace, const char *root,
+                 struct project_problem *problem)
 {
     struct project_source *source = &workspace->config;
     workspace_open(workspace, source, &workspace->buffers[0]);
@@ -226,8 +234,9 @@ bool project_take(struct project *project, struct str ok)
 {
     struct str name, urls, url, token = STR_NONE, config, member;
     char text[LIMIT_URL];
-    if (!json_member(ok, "name", &name) || !json_member(ok, "gateway_urls", &urls) || !json_member(ok, "config", &config) ||
-        json_type(config) != JSON_OBJECT || config.n >= sizeof project->config)
+    if (!json_member(ok, "name", &name) || !json_member(ok, "gateway_urls", &urls) ||
+        !json_member(ok, "config", &config) || json_type(config) != JSON_OBJECT ||
+        config.n >= sizeof project->config)
         return false;
     struct json_walk walk = json_walk(urls);
     while (json_walk_next(&walk, &member, &url)) {
@@ -237,7 +246,8 @@ bool project_take(struct project *project, struct str ok)
     bool has_token = json_member(ok, "token_file", &token);
     if (has_token && !json_string_copy(token, text, sizeof text))
         return false;
-    if (json_count(urls) > PROJECT_GATEWAY_URLS || !json_string_copy(name, text, sizeof project->name))
+    if (json_count(urls) > PROJECT_GATEWAY_URLS ||
+        !json_string_copy(name, text, sizeof project->name))
         return false;
     str_copy(str_of(text), project->name, sizeof project->name);
     project->gateway_url_count = 0;

@@ -5,11 +5,11 @@
 #include "project/source.h"
 
 /* Text that json_check() has let through. */
-bool normal_convert(struct project_workspace *workspace, struct project_source *source, struct str text,
-                    struct project_problem *problem);
+bool normal_convert(struct project_workspace *workspace, struct project_source *source,
+                    struct str text, struct project_problem *problem);
 
 /* One YAML document, by the 1.2 core schema.  A stream without a document gives null. Built only with CONFIG_YAML. */
-bool yaml_convert(struct project_workspace *workspace, struct project_source *source, struct str text,
-                  struct project_problem *problem);
+bool yaml_convert(struct project_workspace *workspace, struct project_source *source,
+                  struct str text, struct project_problem *problem);
 
 #endif

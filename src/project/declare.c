@@ -9,9 +9,18 @@
 
 #define PATTERN_SIZE 1025
 
-enum type { TYPE_STRING, TYPE_INTEGER, TYPE_NUMBER, TYPE_BOOLEAN, TYPE_ARRAY, TYPE_OBJECT, TYPE_COUNT };
+enum type {
+    TYPE_STRING,
+    TYPE_INTEGER,
+    TYPE_NUMBER,
+    TYPE_BOOLEAN,
+    TYPE_ARRAY,
+    TYPE_OBJECT,
+    TYPE_COUNT
+};
 
-static const char *const type_names[] = {"string", "integer", "number", "boolean", "array", "object", NULL};
+static const char *const type_names[] = {"string", "integer", "number", "boolean",
+                                         "array",  "object",  NULL};
 
 struct declaration {
     struct str type_raw, required_raw, fallback, description, choices, minimum, maximum;
@@ -60,12 +69,14 @@ static bool has_type(struct str raw, unsigned type)
 
 static bool wrong_type(const struct reader *r, struct str value, unsigned type)
 {
-    static const char *const texts[] = {"a string", "an integer of 64 bits without fraction or exponent",
-                                        "a number", "true or false",
-                                        "an array", "an object"};
+    static const char *const texts[] = {
+        "a string", "an integer of 64 bits without fraction or exponent",
+        "a number", "true or false",
+        "an array", "an object"};
     return reader_fail(r, value, "must be %s, not %s", texts[type],
-                       type == TYPE_INTEGER && json_type(value) == JSON_NUMBER ? "this number"
-                                                                              : json_type_name(json_type(value)));
+                       type == TYPE_INTEGER && json_type(value) == JSON_NUMBER
+                           ? "this number"
+                           : json_type_name(json_type(value)));
 }
 
 static bool check_length(const struct reader *r, struct str value, const struct declaration *d)
@@ -74,16 +85,16 @@ static bool check_length(const struct reader *r, struct str value, const struct 
     int64_t length = (int64_t)(is_string ? json_string_characters(value) : json_count(value));
     const char *unit = is_string ? "characters" : "elements";
     if (d->min_length >= 0 && length < d->min_length)
-        return reader_fail(r, value, "must have at least %lld %s, not %lld", (long long)d->min_length, unit,
-                           (long long)length);
+        return reader_fail(r, value, "must have at least %lld %s, not %lld",
+                           (long long)d->min_length, unit, (long long)length);
     if (d->max_length >= 0 && length > d->max_length)
-        return reader_fail(r, value, "must have at most %lld %s, not %lld", (long long)d->max_length, unit,
-                           (long long)length);
+        return reader_fail(r, value, "must have at most %lld %s, not %lld",
+                           (long long)d->max_length, unit, (long long)length);
     return true;
 }
 
-static bool check_pattern(const struct reader *r, struct project_workspace *workspace, struct str value,
-                          const struct declaration *d)
+static bool check_pattern(const struct reader *r, struct project_workspace *workspace,
+                          struct str value, const struct declaration *d)
 {
     char pattern[PATTERN_SIZE], reason[96];
     bool matches;
@@ -119,8 +130,8 @@ static bool check_items(const struct reader *r, struct str value, const struct d
     return true;
 }
 
-static bool check_value(const struct reader *r, struct project_workspace *workspace, struct str value,
-                        const struct declaration *d)
+static bool check_value(const struct reader *r, struct project_workspace *workspace,
+                        struct str value, const struct declaration *d)
 {
     if (!has_type(value, d->type))
         return wrong_type(r, value, d->type);
@@ -148,14 +159,17 @@ static bool check_applies(const struct reader *r, const struct declaration *d)
     } rules[] = {
         {d->minimum, 1U << TYPE_INTEGER | 1U << TYPE_NUMBER, "only numbers have a minimum"},
         {d->maximum, 1U << TYPE_INTEGER | 1U << TYPE_NUMBER, "only numbers have a maximum"},
-        {d->min_length_raw, 1U << TYPE_STRING | 1U << TYPE_ARRAY, "only strings and arrays have a length"},
-        {d->max_length_raw, 1U << TYPE_STRING | 1U << TYPE_ARRAY, "only strings and arrays have a length"},
+        {d->min_length_raw, 1U << TYPE_STRING | 1U << TYPE_ARRAY,
+         "only strings and arrays have a length"},
+        {d->max_length_raw, 1U << TYPE_STRING | 1U << TYPE_ARRAY,
+         "only strings and arrays have a length"},
         {d->pattern, 1U << TYPE_STRING, "only strings match a pattern"},
         {d->items_raw, 1U << TYPE_ARRAY, "only arrays have items"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (rules[i].raw.n > 0 && (rules[i].types & 1U << d->type) == 0)
-            return reader_fail(r, rules[i].raw, "%s; this is of type %s", rules[i].text, type_names[d->type]);
+            return reader_fail(r, rules[i].raw, "%s; this is of type %s", rules[i].text,
+                               type_names[d->type]);
     }
     return true;
 }
@@ -163,8 +177,10 @@ static bool check_applies(const struct reader *r, const struct declaration *d)
 static bool read_declaration(const struct reader *r, struct str raw, struct declaration *d)
 {
     *d = (struct declaration){.items = TYPE_COUNT, .min_length = -1, .max_length = -1};
-    return reader_object(r, raw, declaration_fields, sizeof declaration_fields / sizeof declaration_fields[0], d) &&
-           reader_word(r, d->type_raw, type_names, &d->type) && reader_boolean(r, d->required_raw, &d->required) &&
+    return reader_object(r, raw, declaration_fields,
+                         sizeof declaration_fields / sizeof declaration_fields[0], d) &&
+           reader_word(r, d->type_raw, type_names, &d->type) &&
+           reader_boolean(r, d->required_raw, &d->required) &&
            reader_integer(r, d->min_length_raw, 0, INT32_MAX, &d->min_length) &&
            reader_integer(r, d->max_length_raw, 0, INT32_MAX, &d->max_length) &&
            reader_word(r, d->items_raw, type_names, &d->items);
@@ -186,13 +202,15 @@ static bool check_pattern_text(const struct reader *r, const struct declaration 
     if (d->pattern.n == 0)
         return true;
     if (!json_string_copy(d->pattern, pattern, sizeof pattern))
-        return reader_fail(r, d->pattern, "must be at most %d bytes without U+0000", PATTERN_SIZE - 1);
+        return reader_fail(r, d->pattern, "must be at most %d bytes without U+0000",
+                           PATTERN_SIZE - 1);
     if (pattern_match(pattern, NULL, &matches, reason, sizeof reason) != OK)
         return reader_fail(r, d->pattern, "is no POSIX extended regular expression: %s", reason);
     return true;
 }
 
-static bool check_choices_text(const struct reader *r, struct project_workspace *workspace, struct declaration *d)
+static bool check_choices_text(const struct reader *r, struct project_workspace *workspace,
+                               struct declaration *d)
 {
     struct str choices = d->choices, name, choice;
     struct json_walk walk = json_walk(choices);
@@ -209,14 +227,16 @@ static bool check_choices_text(const struct reader *r, struct project_workspace 
     return true;
 }
 
-bool declare_check(const struct reader *r, struct project_workspace *workspace, struct str declarations)
+bool declare_check(const struct reader *r, struct project_workspace *workspace,
+                   struct str declarations)
 {
     struct json_walk walk = json_walk(declarations);
     struct str name, raw;
     struct declaration d;
     while (json_walk_next(&walk, &name, &raw)) {
-        if (!reader_name(r, name, "a name") || !read_declaration(r, raw, &d) || !check_applies(r, &d) ||
-            !check_bounds(r, &d) || !check_pattern_text(r, &d) || !check_choices_text(r, workspace, &d))
+        if (!reader_name(r, name, "a name") || !read_declaration(r, raw, &d) ||
+            !check_applies(r, &d) || !check_bounds(r, &d) || !check_pattern_text(r, &d) ||
+            !check_choices_text(r, workspace, &d))
             return false;
         if (d.fallback.n > 0 && !check_value(r, workspace, d.fallback, &d))
             return false;
@@ -241,16 +261,18 @@ static bool unknown_name(const struct reader *values, struct str name, struct st
         out_str(&list, plan_text(declared));
     }
     struct str inside = plan_text(name);
-    return reader_fail(values, name, "unknown name '%.*s' (known: %s)", inside.n > 64 ? 64 : (int)inside.n, inside.p,
+    return reader_fail(values, name, "unknown name '%.*s' (known: %s)",
+                       inside.n > 64 ? 64 : (int)inside.n, inside.p,
                        list.n == 0 ? "none" : out_cstr(&list));
 }
 
-static bool write_given(const struct reader *values, struct project_workspace *workspace, struct str declarations,
-                        struct str given, struct json_writer *w)
+static bool write_given(const struct reader *values, struct project_workspace *workspace,
+                        struct str declarations, struct str given, struct json_writer *w)
 {
     struct json_walk walk = json_walk(source_root(values->source)), raw_walk = json_walk(given);
     struct str name, value, raw_name, raw_value, declared;
-    while (json_walk_next(&walk, &name, &value) && json_walk_next(&raw_walk, &raw_name, &raw_value)) {
+    while (json_walk_next(&walk, &name, &value) &&
+           json_walk_next(&raw_walk, &raw_name, &raw_value)) {
         struct declaration d;
         if (!json_member_named(declarations, plan_text(name), &declared))
             return unknown_name(values, name, declarations);
@@ -263,8 +285,8 @@ static bool write_given(const struct reader *values, struct project_workspace *w
     return true;
 }
 
-bool declare_values(const struct reader *values, struct project_workspace *workspace, struct str declarations,
-                    struct str given, struct out *json)
+bool declare_values(const struct reader *values, struct project_workspace *workspace,
+                    struct str declarations, struct str given, struct out *json)
 {
     struct json_writer w = json_writer(json);
     struct json_walk walk = json_walk(declarations);
@@ -285,7 +307,8 @@ bool declare_values(const struct reader *values, struct project_workspace *works
             json_raw(&w, d.fallback);
         } else if (d.required) {
             struct str inside = plan_text(name);
-            reader_fail(values, root, "'%.*s' is required (%s)", STR_ARG(inside), type_names[d.type]);
+            reader_fail(values, root, "'%.*s' is required (%s)", STR_ARG(inside),
+                        type_names[d.type]);
             /* The path names what is missing. */
             struct out path = OUT_ON(values->problem->path);
             out_text(&path, values->source->above);

@@ -56,7 +56,9 @@ static bool check_name(const struct reader *r, struct str raw)
 {
     if (is_integration_name(plan_text(raw)))
         return true;
-    return reader_fail(r, raw, "the name of an integration consists of 1 to %d letters, digits, '_', '-' and '.'", LIMIT_NAME);
+    return reader_fail(
+        r, raw, "the name of an integration consists of 1 to %d letters, digits, '_', '-' and '.'",
+        LIMIT_NAME);
 }
 
 static bool has_nul(struct str raw)
@@ -83,7 +85,8 @@ static bool check_command(const struct reader *r, struct str command)
         if (has_nul(argument))
             return reader_fail(r, argument, "must not hold U+0000");
         if (template_in(argument))
-            return reader_fail(r, argument, "templates are resolved in config and env, not in command");
+            return reader_fail(r, argument,
+                               "templates are resolved in config and env, not in command");
     }
     return count > 0 ? true : reader_fail(r, command, "must name a program");
 }
@@ -101,12 +104,14 @@ static bool is_environment_name(struct str name)
 
 static bool check_env(const struct reader *r, struct str env)
 {
-    static const char *const taken[] = {"CHARTER_RUN_ID", "CHARTER_STEP_ID", "CHARTER_DAEMON_ID", "CHARTER_PROJECT"};
+    static const char *const taken[] = {"CHARTER_RUN_ID", "CHARTER_STEP_ID", "CHARTER_DAEMON_ID",
+                                        "CHARTER_PROJECT"};
     struct json_walk walk = json_walk(env);
     struct str name, value;
     while (json_walk_next(&walk, &name, &value)) {
         if (!is_environment_name(plan_text(name)))
-            return reader_fail(r, name, "the name of an environment variable consists of letters, digits and '_'");
+            return reader_fail(
+                r, name, "the name of an environment variable consists of letters, digits and '_'");
         for (size_t i = 0; i < COUNT_OF(taken); i++) {
             if (json_string_is(name, taken[i]))
                 return reader_fail(r, name, "the daemon sets %s itself", taken[i]);
@@ -138,7 +143,8 @@ static bool check_entry(const struct reader *r, struct str raw)
     if (entry.command.n > 0 && entry.python.n > 0)
         return reader_fail(r, raw, "has either 'command' or 'python', not both");
     if (entry.python.n == 2)
-        return reader_fail(r, entry.python, "must be the name of an entry point, or ./FILE.py:CLASS");
+        return reader_fail(r, entry.python,
+                           "must be the name of an entry point, or ./FILE.py:CLASS");
     return (entry.command.n == 0 || check_command(r, entry.command)) && check_env(r, entry.env) &&
            check_limits(r, entry.limits);
 }
@@ -162,7 +168,8 @@ static bool is_executable(const char *root, struct str name)
     struct out to = OUT_ON(path);
     struct port_stat stat;
     out_format(&to, "%s/" DROPPED_IN "%.*s", root, STR_ARG(name));
-    return !to.overflow && port_stat(out_cstr(&to), &stat) == OK && stat.kind == PORT_FILE && stat.executable;
+    return !to.overflow && port_stat(out_cstr(&to), &stat) == OK && stat.kind == PORT_FILE &&
+           stat.executable;
 }
 
 static bool unresolved(const struct reader *r, struct str uses, const char *format)
@@ -175,8 +182,8 @@ static bool unresolved(const struct reader *r, struct str uses, const char *form
     return false;
 }
 
-static bool resolve(const struct reader *r, const char *root, struct str plan_entries, struct str project_entries,
-                    struct plan_step *step)
+static bool resolve(const struct reader *r, const char *root, struct str plan_entries,
+                    struct str project_entries, struct plan_step *step)
 {
     struct str name = plan_text(step->uses), program;
     if (!check_name(r, step->uses))
@@ -195,12 +202,14 @@ static bool resolve(const struct reader *r, const char *root, struct str plan_en
     step->is_dropped_in = is_executable(root, name);
     if (step->is_dropped_in)
         return true;
-    return unresolved(r, step->uses,
-                      "no integration '%.*s': neither in the plan's integrations, nor in charter.yml's with a command, nor "
-                      "as an executable in .charter/integrations");
+    return unresolved(
+        r, step->uses,
+        "no integration '%.*s': neither in the plan's integrations, nor in charter.yml's with a command, nor "
+        "as an executable in .charter/integrations");
 }
 
-bool integration_resolve(const struct reader *r, const char *root, struct str project_entries, struct plan *plan)
+bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
+                         struct plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         struct plan_step *step = &plan->steps[i];
@@ -222,7 +231,8 @@ static void copy_member(struct json_writer *w, struct str raw_name, struct str v
 }
 
 /* Members of `below` that `above` does not have, then those of `above`. */
-static void write_overlay(struct json_writer *w, const char *key, struct str below, struct str above)
+static void write_overlay(struct json_writer *w, const char *key, struct str below,
+                          struct str above)
 {
     struct json_walk walk = json_walk(below);
     struct str name, value, other;
@@ -268,6 +278,7 @@ void integration_write(const struct plan_step *step, struct json_writer *w)
         json_array_end(w);
     }
     for (size_t i = 0; i < COUNT_OF(overlays); i++)
-        write_overlay(w, overlays[i], member(step->project_entry, overlays[i]), member(step->plan_entry, overlays[i]));
+        write_overlay(w, overlays[i], member(step->project_entry, overlays[i]),
+                      member(step->plan_entry, overlays[i]));
     json_object_end(w);
 }

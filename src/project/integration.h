@@ -11,7 +11,8 @@ bool integration_check_all(const struct reader *r, struct str entries);
 
 /* Finds for every step with `uses` what it is started by: the plan's integrations, charter.yml's, an executable in
  * .charter/integrations.  CHARTER_UNRESOLVED_INTEGRATION where there is none, or one that this version cannot run. */
-bool integration_resolve(const struct reader *r, const char *root, struct str project_entries, struct plan *plan);
+bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
+                         struct plan *plan);
 
 /* {"command":[…],"config":{…},"env":{…},"limits":{…}} of a resolved step: charter.yml's entry overlaid by the plan's. */
 void integration_write(const struct plan_step *step, struct json_writer *w);

@@ -36,7 +36,8 @@ static size_t string_length(struct str text)
 static size_t word_length(struct str text)
 {
     size_t i = 0;
-    while (i < text.n && text.p[i] > ' ' && text.p[i] != ',' && text.p[i] != ']' && text.p[i] != '}')
+    while (i < text.n && text.p[i] > ' ' && text.p[i] != ',' && text.p[i] != ']' &&
+           text.p[i] != '}')
         i++;
     return i;
 }
@@ -55,8 +56,8 @@ static void copy_string(struct project_workspace *workspace, struct str raw, str
     }
 }
 
-bool normal_convert(struct project_workspace *workspace, struct project_source *source, struct str text,
-                    struct project_problem *problem)
+bool normal_convert(struct project_workspace *workspace, struct project_source *source,
+                    struct str text, struct project_problem *problem)
 {
     struct scan scan = {text, 0, 1, 1};
     while (scan.at < text.n) {
@@ -69,8 +70,8 @@ bool normal_convert(struct project_workspace *workspace, struct project_source *
             continue;
         }
         if ((!is_mark || c == '{' || c == '[') && !source_note(source, scan.line, scan.column))
-            return source_fail(source, problem, scan.line, scan.column, "more than %zu keys and values",
-                               source->token_max);
+            return source_fail(source, problem, scan.line, scan.column,
+                               "more than %zu keys and values", source->token_max);
         if (c == '"') {
             length = string_length(rest);
             copy_string(workspace, str_head(rest, length), &source->json);

@@ -3,7 +3,8 @@
 
 #include <regex.h>
 
-enum err pattern_match(const char *pattern, const char *text, bool *matches, char *reason, size_t reason_size)
+enum err pattern_match(const char *pattern, const char *text, bool *matches, char *reason,
+                       size_t reason_size)
 {
     regex_t compiled;
     *matches = false;

@@ -11,8 +11,10 @@
 
 #define ATTEMPTS_MAX 1000
 
-static const char *const output_types[] = {"json", "text", "number", "boolean", "list", "object", "artifact", NULL};
-static const char *const whens[] = {[PLAN_SUCCESS] = "success", [PLAN_FAILURE] = "failure", [PLAN_ALWAYS] = "always", NULL};
+static const char *const output_types[] = {"json", "text",   "number",   "boolean",
+                                           "list", "object", "artifact", NULL};
+static const char *const whens[] = {
+    [PLAN_SUCCESS] = "success", [PLAN_FAILURE] = "failure", [PLAN_ALWAYS] = "always", NULL};
 
 struct str plan_text(struct str raw_name)
 {
@@ -49,7 +51,8 @@ static bool find_step(const struct plan *plan, struct str raw_id, size_t *index)
 /* --- one step ------------------------------------------------------------------------------------------------------ */
 
 struct step_members {
-    struct str id, uses, gate, input, with, inputs, output, output_type, timeout, retry, condition, on_interrupt, when;
+    struct str id, uses, gate, input, with, inputs, output, output_type, timeout, retry, condition,
+        on_interrupt, when;
     struct str continue_on_error, needs, description;
 };
 
@@ -110,9 +113,11 @@ static bool read_retry(const struct reader *r, struct plan_step *step)
     if (!reader_object(r, step->retry, retry_fields, COUNT_OF(retry_fields), &members))
         return false;
     if (members.multiplier.n > 0 &&
-        (!reader_thousandths(members.multiplier, &step->multiplier_milli) || step->multiplier_milli < 1000 ||
-         step->multiplier_milli > 1000000))
-        return reader_fail(r, members.multiplier, "must be a number from 1 to 1000, with at most three places behind the point");
+        (!reader_thousandths(members.multiplier, &step->multiplier_milli) ||
+         step->multiplier_milli < 1000 || step->multiplier_milli > 1000000))
+        return reader_fail(
+            r, members.multiplier,
+            "must be a number from 1 to 1000, with at most three places behind the point");
     if (!reader_integer(r, members.max_attempts, 1, ATTEMPTS_MAX, &step->max_attempts) ||
         !reader_integer(r, members.initial, 0, INT32_MAX, &step->initial_ms) ||
         !reader_integer(r, members.max, 0, INT32_MAX, &step->max_ms))
@@ -128,7 +133,8 @@ static bool read_retry(const struct reader *r, struct plan_step *step)
     return true;
 }
 
-static bool read_waiting(const struct reader *r, struct project_workspace *workspace, struct plan_step *step)
+static bool read_waiting(const struct reader *r, struct project_workspace *workspace,
+                         struct plan_step *step)
 {
     static const char *const of_gates[] = {"deny", "approve", "fail", NULL};
     static const char *const of_inputs[] = {"deny", "fail", NULL};
@@ -138,7 +144,8 @@ static bool read_waiting(const struct reader *r, struct project_workspace *works
     const char *const *words = is_gate ? of_gates : of_inputs;
     if (!reader_object(r, is_gate ? step->gate : step->input, is_gate ? gate_fields : input_fields,
                        is_gate ? COUNT_OF(gate_fields) : COUNT_OF(input_fields), &members) ||
-        !reader_seconds(r, members.timeout, &step->timeout_ms) || !reader_word(r, members.on_timeout, words, &word))
+        !reader_seconds(r, members.timeout, &step->timeout_ms) ||
+        !reader_word(r, members.on_timeout, words, &word))
         return false;
     step->on_timeout = words[word];
     step->message = members.message;
@@ -152,34 +159,46 @@ static bool check_members_of_waiting(const struct reader *r, const struct step_m
     const struct {
         const char *name;
         struct str raw;
-    } others[] = {{"with", members->with}, {"inputs", members->inputs}, {"output_type", members->output_type},
-                  {"retry", members->retry}, {"on_interrupt", members->on_interrupt}};
+    } others[] = {{"with", members->with},
+                  {"inputs", members->inputs},
+                  {"output_type", members->output_type},
+                  {"retry", members->retry},
+                  {"on_interrupt", members->on_interrupt}};
     for (size_t i = 0; i < COUNT_OF(others); i++) {
         if (others[i].raw.n > 0)
-            return reader_fail(r, others[i].raw, "'%s' belongs to steps with 'uses'", others[i].name);
+            return reader_fail(r, others[i].raw, "'%s' belongs to steps with 'uses'",
+                               others[i].name);
     }
     if (members->timeout.n > 0)
-        return reader_fail(r, members->timeout, "the timeout of a gate or input stands inside of it");
+        return reader_fail(r, members->timeout,
+                           "the timeout of a gate or input stands inside of it");
     return true;
 }
 
-static bool read_kind(const struct reader *r, const struct step_members *members, struct plan_step *step)
+static bool read_kind(const struct reader *r, const struct step_members *members,
+                      struct plan_step *step)
 {
     int kinds = (members->uses.n > 0) + (members->gate.n > 0) + (members->input.n > 0);
     if (kinds != 1)
-        return reader_fail(r, step->raw, "a step has exactly one of 'uses', 'gate' and 'input'; this has %s",
+        return reader_fail(r, step->raw,
+                           "a step has exactly one of 'uses', 'gate' and 'input'; this has %s",
                            kinds == 0 ? "none" : "more");
     step->kind = members->uses.n > 0 ? PLAN_USES : members->gate.n > 0 ? PLAN_GATE : PLAN_INPUT;
     return step->kind == PLAN_USES || check_members_of_waiting(r, members);
 }
 
-static bool read_step(const struct reader *r, struct project_workspace *workspace, struct str raw, struct plan_step *step)
+static bool read_step(const struct reader *r, struct project_workspace *workspace, struct str raw,
+                      struct plan_step *step)
 {
     static const char *const interrupts[] = {"retry", "fail", NULL};
     struct step_members members = {0};
     unsigned when = PLAN_SUCCESS, interrupt = 0, output_type = 0;
-    *step = (struct plan_step){.raw = raw, .max_attempts = 1, .initial_ms = 500, .multiplier_milli = 2000,
-                               .max_ms = 30000, .on_timeout = "deny"};
+    *step = (struct plan_step){.raw = raw,
+                               .max_attempts = 1,
+                               .initial_ms = 500,
+                               .multiplier_milli = 2000,
+                               .max_ms = 30000,
+                               .on_timeout = "deny"};
     if (!reader_object(r, raw, step_fields, COUNT_OF(step_fields), &members) ||
         !reader_name(r, members.id, "the id of a step") || !read_kind(r, &members, step))
         return false;
@@ -196,8 +215,10 @@ static bool read_step(const struct reader *r, struct project_workspace *workspac
     step->needs = members.needs;
     if ((step->output.n > 0 && !reader_name(r, step->output, "the name of an output")) ||
         !reader_word(r, members.output_type, output_types, &output_type) ||
-        !reader_word(r, members.on_interrupt, interrupts, &interrupt) || !reader_word(r, members.when, whens, &when) ||
-        !reader_boolean(r, members.continue_on_error, &step->continue_on_error) || !read_retry(r, step))
+        !reader_word(r, members.on_interrupt, interrupts, &interrupt) ||
+        !reader_word(r, members.when, whens, &when) ||
+        !reader_boolean(r, members.continue_on_error, &step->continue_on_error) ||
+        !read_retry(r, step))
         return false;
     step->when = (enum plan_when)when;
     step->fail_on_interrupt = interrupt == 1;
@@ -217,13 +238,17 @@ static bool read_needs(const struct reader *r, struct plan *plan, size_t index)
         if (!reader_is(r, raw, READER_STRING))
             return false;
         if (!find_step(plan, raw, &needed))
-            return reader_fail(r, raw, "unknown step '%.*s'", raw.n > 66 ? 64 : (int)raw.n - 2, raw.p + 1);
+            return reader_fail(r, raw, "unknown step '%.*s'", raw.n > 66 ? 64 : (int)raw.n - 2,
+                               raw.p + 1);
         if (needed == index)
             return reader_fail(r, raw, "the step needs itself");
         if (plan_has(&step->needed, needed))
             return reader_fail(r, raw, "the step is named twice");
-        if (plan->steps[needed].when != PLAN_SUCCESS && (step->when == PLAN_SUCCESS || needed > index))
-            return reader_fail(r, raw, "steps with when: failure or always run last, in order; this one cannot wait for it");
+        if (plan->steps[needed].when != PLAN_SUCCESS &&
+            (step->when == PLAN_SUCCESS || needed > index))
+            return reader_fail(
+                r, raw,
+                "steps with when: failure or always run last, in order; this one cannot wait for it");
         plan_put(&step->needed, needed);
     }
     return true;
@@ -254,7 +279,8 @@ static bool order_by_needs(const struct reader *r, struct plan *plan)
     }
     for (size_t i = 0; i < plan->count; i++) {
         if (plan->steps[i].when == PLAN_SUCCESS && !plan_has(&settled, i))
-            return reader_fail(r, plan->steps[i].needs, "a cycle: the step needs itself through others");
+            return reader_fail(r, plan->steps[i].needs,
+                               "a cycle: the step needs itself through others");
     }
     return true;
 }
@@ -297,15 +323,18 @@ static const struct reader_field plan_fields[] = {
     {"description", READER_STRING, false, offsetof(struct plan_members, description)},
 };
 
-static bool check_unique(const struct reader *r, const struct plan *plan, const struct plan_step *step)
+static bool check_unique(const struct reader *r, const struct plan *plan,
+                         const struct plan_step *step)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_step *other = &plan->steps[i];
         struct str name = plan_text(step->output);
         if (str_equal(other->id, step->id))
-            return reader_fail(r, step->id, "steps[%zu] has the id '%.*s' already", i, STR_ARG(plan_text(step->id)));
+            return reader_fail(r, step->id, "steps[%zu] has the id '%.*s' already", i,
+                               STR_ARG(plan_text(step->id)));
         if (name.n > 0 && str_equal(other->output, step->output))
-            return reader_fail(r, step->output, "steps[%zu] has the output '%.*s' already", i, STR_ARG(name));
+            return reader_fail(r, step->output, "steps[%zu] has the output '%.*s' already", i,
+                               STR_ARG(name));
     }
     return true;
 }

@@ -46,7 +46,8 @@ void problem_text(const struct project_problem *problem, struct out *to)
     out_text(to, problem->reason);
 }
 
-static void write_data(const struct project_problem *problem, struct str reason, struct json_writer *w)
+static void write_data(const struct project_problem *problem, struct str reason,
+                       struct json_writer *w)
 {
     json_object(w);
     if (problem->code == CHARTER_NOT_FOUND && problem->what[0] != '\0') {

@@ -12,13 +12,13 @@
 #define PROBLEM_MESSAGE 256 /* bytes of an error object's message, with a NUL */
 
 struct project_problem {
-    int code;            /* CHARTER_INVALID_PLAN…; 0: no problem */
-    char file[128];      /* relative to the project root; "" for what did not come from a file */
+    int code;              /* CHARTER_INVALID_PLAN…; 0: no problem */
+    char file[128];        /* relative to the project root; "" for what did not come from a file */
     unsigned line, column; /* from 1; 0: the problem has no place in the file */
-    char path[160];      /* "steps[2].with.url"; "" for the whole */
-    char reason[256];    /* a phrase: "unknown step 'fetsh' …" */
-    char what[32];       /* CHARTER_NOT_FOUND: the kind of thing ("workflow") */
-    char name[72];       /* CHARTER_NOT_FOUND: its id; CHARTER_UNRESOLVED_INTEGRATION: its name */
+    char path[160];        /* "steps[2].with.url"; "" for the whole */
+    char reason[256];      /* a phrase: "unknown step 'fetsh' …" */
+    char what[32];         /* CHARTER_NOT_FOUND: the kind of thing ("workflow") */
+    char name[72];         /* CHARTER_NOT_FOUND: its id; CHARTER_UNRESOLVED_INTEGRATION: its name */
 };
 
 void problem_clear(struct project_problem *problem);

@@ -15,11 +15,11 @@
 
 /* What the daemon holds of its project. */
 struct project {
-    char root[LIMIT_PATH];       /* absolute, without links; the owner sets it */
+    char root[LIMIT_PATH]; /* absolute, without links; the owner sets it */
     char name[LIMIT_NAME + 1];
     char gateway_urls[PROJECT_GATEWAY_URLS][LIMIT_URL];
-    size_t gateway_url_count;    /* 0: charter.yml names none */
-    char token_file[LIMIT_PATH]; /* "" when none; relative ones are made absolute */
+    size_t gateway_url_count;            /* 0: charter.yml names none */
+    char token_file[LIMIT_PATH];         /* "" when none; relative ones are made absolute */
     char config[LIMIT_PROJECT_FILE + 1]; /* the checked charter.yml as compact JSON on one line */
     size_t config_size;
 };
@@ -44,9 +44,9 @@ bool project_take(struct project *project, struct str ok);
 
 struct project_submission {
     struct str workflow_id; /* any text; checked here */
-    struct str run_id;      /* of the workflow-id alphabet, checked before; unused with digest_only */
-    struct str inputs;      /* a raw JSON object, or STR_NONE for {} */
-    bool digest_only;       /* only {"inputs_sha256"}: for a repeated run_id */
+    struct str run_id; /* of the workflow-id alphabet, checked before; unused with digest_only */
+    struct str inputs; /* a raw JSON object, or STR_NONE for {} */
+    bool digest_only;  /* only {"inputs_sha256"}: for a repeated run_id */
 };
 
 /* Checks manifest, plan and inputs, resolves `uses`, and writes .charter/runs/RUN_ID/plan.json durably (made under
@@ -56,33 +56,35 @@ void project_submit(struct project_workspace *workspace, const struct project *p
                     const struct project_submission *submission, struct out *answer);
 
 struct project_accepted {
-    struct str inputs;        /* raw object with defaults, on one line; lives as long as the answer */
-    char inputs_sha256[65];   /* lower-case hex; of the inputs as given: member order and white space do not matter */
-    char plan_sha256[65];     /* of the bytes of plan.json; "" with digest_only, and all below 0 */
+    struct str inputs; /* raw object with defaults, on one line; lives as long as the answer */
+    char inputs_sha256
+        [65]; /* lower-case hex; of the inputs as given: member order and white space do not matter */
+    char plan_sha256[65];      /* of the bytes of plan.json; "" with digest_only, and all below 0 */
     char name[LIMIT_NAME + 1]; /* of the workflow, cut where longer */
     int64_t steps, concurrency /* 0: no limit */, max_parallel, timeout_ms /* 0: none */;
 };
 bool project_accepted_read(struct str ok, struct project_accepted *accepted);
 
 /* {"ok":{"workflows":[{"id","name"}]}}, in order of ids; workflows that cannot be read are listed with name null. */
-void project_list(struct project_workspace *workspace, const struct project *project, struct out *answer);
-/* {"ok":{"manifest":…,"plan":…}}, both as JSON, checked as at submission. */
-void project_show(struct project_workspace *workspace, const struct project *project, struct str workflow_id,
+void project_list(struct project_workspace *workspace, const struct project *project,
                   struct out *answer);
+/* {"ok":{"manifest":…,"plan":…}}, both as JSON, checked as at submission. */
+void project_show(struct project_workspace *workspace, const struct project *project,
+                  struct str workflow_id, struct out *answer);
 
 /* Checks charter.yml and every workflow, inputs apart; calls on_problem for the first problem of each file.  The number of
  * problems; *workflows counts what was looked at. */
 unsigned project_check(struct project_workspace *workspace, const char *root,
-                       void (*on_problem)(void *context, const struct project_problem *problem), void *context,
-                       unsigned *workflows);
+                       void (*on_problem)(void *context, const struct project_problem *problem),
+                       void *context, unsigned *workflows);
 
 /* --- in the daemon: no files, no heap ------------------------------------------------------------------------------ */
 
 /* An answer that came through the pipe. */
 struct project_answer {
     bool ok;
-    struct str result;  /* raw value of "ok"; inside the answer */
-    int code;           /* where not ok */
+    struct str result; /* raw value of "ok"; inside the answer */
+    int code;          /* where not ok */
     char message[256];
     char data[LIMIT_ERROR_DATA]; /* raw JSON, "" for none */
 };

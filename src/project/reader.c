@@ -66,7 +66,8 @@ void reader_hint(struct out *to, struct str text, const char *const *names, size
 
 /* --- objects ------------------------------------------------------------------------------------------------------- */
 
-static bool unknown_member(const struct reader *r, struct str name, const struct reader_field *fields, size_t count)
+static bool unknown_member(const struct reader *r, struct str name,
+                           const struct reader_field *fields, size_t count)
 {
     const char *names[32];
     char hint[64];
@@ -76,16 +77,16 @@ static bool unknown_member(const struct reader *r, struct str name, const struct
         names[n] = fields[n].name;
     struct str inside = str_range(name.p + 1, name.n - 2);
     reader_hint(&to, inside, names, n);
-    return reader_fail(r, name, "unknown member '%.*s'%s", inside.n > 64 ? 64 : (int)inside.n, inside.p,
-                       out_cstr(&to));
+    return reader_fail(r, name, "unknown member '%.*s'%s", inside.n > 64 ? 64 : (int)inside.n,
+                       inside.p, out_cstr(&to));
 }
 
 /* "a string or an array" for a set of types. */
 static void types_text(unsigned types, struct out *to)
 {
-    static const char *const names[] = {[JSON_NULL] = "null",       [JSON_BOOLEAN] = "a boolean",
-                                        [JSON_NUMBER] = "a number", [JSON_STRING] = "a string",
-                                        [JSON_ARRAY] = "a list",    [JSON_OBJECT] = "an object"};
+    static const char *const names[] = {
+        [JSON_NULL] = "null",       [JSON_BOOLEAN] = "a boolean", [JSON_NUMBER] = "a number",
+        [JSON_STRING] = "a string", [JSON_ARRAY] = "a list",      [JSON_OBJECT] = "an object"};
     bool first = true;
     for (unsigned type = JSON_NULL; type <= JSON_OBJECT; type++) {
         if ((types & 1U << type) == 0)
@@ -107,7 +108,8 @@ bool reader_is(const struct reader *r, struct str raw, unsigned types)
     return reader_fail(r, raw, "must be %s", out_cstr(&to));
 }
 
-bool reader_object(const struct reader *r, struct str raw, const struct reader_field *fields, size_t count, void *into)
+bool reader_object(const struct reader *r, struct str raw, const struct reader_field *fields,
+                   size_t count, void *into)
 {
     struct json_walk walk = json_walk(raw);
     struct str name, value;
@@ -150,7 +152,8 @@ bool reader_boolean(const struct reader *r, struct str raw, bool *value)
     return true;
 }
 
-bool reader_integer(const struct reader *r, struct str raw, int64_t minimum, int64_t maximum, int64_t *value)
+bool reader_integer(const struct reader *r, struct str raw, int64_t minimum, int64_t maximum,
+                    int64_t *value)
 {
     int64_t read;
     if (raw.n == 0)
@@ -190,7 +193,9 @@ bool reader_seconds(const struct reader *r, struct str raw, int64_t *ms)
     if (!reader_is(r, raw, READER_NUMBER))
         return false;
     if (!reader_thousandths(raw, &read) || read == 0)
-        return reader_fail(r, raw, "must be a number of seconds above 0, with at most three places behind the point");
+        return reader_fail(
+            r, raw,
+            "must be a number of seconds above 0, with at most three places behind the point");
     *ms = read;
     return true;
 }
@@ -218,5 +223,6 @@ bool reader_name(const struct reader *r, struct str raw, const char *what)
 {
     if (raw.n >= 2 && raw.p[0] == '"' && project_is_name(str_range(raw.p + 1, raw.n - 2)))
         return true;
-    return reader_fail(r, raw, "%s consists of 1 to %d letters, digits, '_' and '-'", what, LIMIT_NAME);
+    return reader_fail(r, raw, "%s consists of 1 to %d letters, digits, '_' and '-'", what,
+                       LIMIT_NAME);
 }

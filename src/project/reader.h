@@ -20,27 +20,31 @@ enum reader_type {
     READER_STRING = 1 << JSON_STRING,
     READER_ARRAY = 1 << JSON_ARRAY,
     READER_OBJECT = 1 << JSON_OBJECT,
-    READER_ANY = READER_NULL | READER_BOOLEAN | READER_NUMBER | READER_STRING | READER_ARRAY | READER_OBJECT
+    READER_ANY =
+        READER_NULL | READER_BOOLEAN | READER_NUMBER | READER_STRING | READER_ARRAY | READER_OBJECT
 };
 
 struct reader_field {
     const char *name;
-    unsigned types;  /* enum reader_type, or'ed; null counts as absent unless it is one of them */
+    unsigned types; /* enum reader_type, or'ed; null counts as absent unless it is one of them */
     bool required;
-    size_t offset;   /* of a struct str */
+    size_t offset; /* of a struct str */
 };
 
 /* All functions answer false with *problem filled when the value is not what it must be. */
 
 /* Notes a problem at a raw key or value of the source, and answers false. */
-bool reader_fail(const struct reader *r, struct str at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool reader_fail(const struct reader *r, struct str at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Fills struct strs of `into`: raw values, STR_NONE where absent.  Members that begin with "x-" are skipped; other unknown
  * ones are refused. */
-bool reader_object(const struct reader *r, struct str raw, const struct reader_field *fields, size_t count, void *into);
+bool reader_object(const struct reader *r, struct str raw, const struct reader_field *fields,
+                   size_t count, void *into);
 bool reader_is(const struct reader *r, struct str raw, unsigned types);
 /* The following take STR_NONE as absent: the value stays as it was. */
 bool reader_boolean(const struct reader *r, struct str raw, bool *value);
-bool reader_integer(const struct reader *r, struct str raw, int64_t minimum, int64_t maximum, int64_t *value);
+bool reader_integer(const struct reader *r, struct str raw, int64_t minimum, int64_t maximum,
+                    int64_t *value);
 /* A number of seconds above 0, at most three places behind the point, as milliseconds. */
 bool reader_seconds(const struct reader *r, struct str raw, int64_t *ms);
 /* One of the words of a list that ends with NULL; *index says which. */

@@ -42,15 +42,17 @@ static void list_members(struct out *list, struct str object)
         list_add(list, plan_text(name));
 }
 
-static bool unknown(const struct trail *t, const char *what, struct str name, struct out *known, const char *which)
+static bool unknown(const struct trail *t, const char *what, struct str name, struct out *known,
+                    const char *which)
 {
-    return reader_fail(t->scope->reader, t->at, "unknown %s '%.*s' in template (%s: %s)", what, shown(name), name.p, which,
-                       known->n == 0 ? "none" : out_cstr(known));
+    return reader_fail(t->scope->reader, t->at, "unknown %s '%.*s' in template (%s: %s)", what,
+                       shown(name), name.p, which, known->n == 0 ? "none" : out_cstr(known));
 }
 
 static bool is_no_path(const struct trail *t)
 {
-    return reader_fail(t->scope->reader, t->at, "'${{ %.*s }}' is no path: a name, then .NAME or [N]", shown(t->text),
+    return reader_fail(t->scope->reader, t->at,
+                       "'${{ %.*s }}' is no path: a name, then .NAME or [N]", shown(t->text),
                        t->text.p);
 }
 
@@ -65,8 +67,8 @@ static bool next_name(struct trail *t, const char *what, struct str *name)
     }
     if (err == ERR_SYNTAX)
         return is_no_path(t);
-    return reader_fail(t->scope->reader, t->at, "'${{ %.*s }}' must go on with the name of %s", shown(t->text), t->text.p,
-                       what);
+    return reader_fail(t->scope->reader, t->at, "'${{ %.*s }}' must go on with the name of %s",
+                       shown(t->text), t->text.p, what);
 }
 
 /* --- roots --------------------------------------------------------------------------------------------------------- */
@@ -90,7 +92,8 @@ static bool check_input(struct trail *t)
     struct template_path rest = t->rest;
     if (type != NULL && !str_is(str_of(type), "object") && !str_is(str_of(type), "array") &&
         template_path_next(&rest, &step) == OK)
-        return reader_fail(scope->reader, t->at, "'${{ %.*s }}' goes into the input '%.*s', which is of type %s",
+        return reader_fail(scope->reader, t->at,
+                           "'${{ %.*s }}' goes into the input '%.*s', which is of type %s",
                            shown(t->text), t->text.p, shown(name), name.p, type);
     return true;
 }
@@ -136,9 +139,11 @@ static bool check_step(struct trail *t, bool by_output)
         if (own.n > 0 && str_equal(own, name)) {
             if (ended)
                 return check_member(t, step);
-            return reader_fail(scope->reader, t->at, "'${{ %.*s }}': the step '%.*s' has not surely ended before%s",
+            return reader_fail(scope->reader, t->at,
+                               "'${{ %.*s }}': the step '%.*s' has not surely ended before%s",
                                shown(t->text), t->text.p, STR_ARG(plan_text(step->id)),
-                               plan->has_needs && step->when == PLAN_SUCCESS ? "; name it in needs" : "");
+                               plan->has_needs && step->when == PLAN_SUCCESS ? "; name it in needs"
+                                                                             : "");
         }
         if (own.n > 0 && ended)
             list_add(&known, own);
@@ -157,7 +162,8 @@ static bool check_run(struct trail *t)
     if (!next_name(t, "a member of run", &name))
         return false;
     if (str_is(name, "error") && !t->scope->sees_error && t->scope->plan != NULL)
-        return reader_fail(t->scope->reader, t->at, "run.error is there in steps with when: failure or always alone");
+        return reader_fail(t->scope->reader, t->at,
+                           "run.error is there in steps with when: failure or always alone");
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         if (str_is(name, members[i]))
             return true;
@@ -172,7 +178,8 @@ static bool check_secret(struct trail *t)
     char list[160];
     struct out known = OUT_ON(list);
     if (!t->scope->sees_secrets)
-        return reader_fail(t->scope->reader, t->at, "secrets can be named in an integration's config and env alone");
+        return reader_fail(t->scope->reader, t->at,
+                           "secrets can be named in an integration's config and env alone");
     if (!next_name(t, "a secret", &name))
         return false;
     if (json_member_named(t->scope->secrets, name, &raw))
@@ -200,8 +207,10 @@ static bool check_path(const struct reference_scope *scope, struct str at, struc
         return check_run(&t);
     if (str_is(step.name, "secrets"))
         return check_secret(&t);
-    return reader_fail(scope->reader, at, "unknown root '%.*s' in template (there are inputs, outputs, named_outputs, run%s)",
-                       shown(step.name), step.name.p, scope->sees_secrets ? ", secrets" : "");
+    return reader_fail(
+        scope->reader, at,
+        "unknown root '%.*s' in template (there are inputs, outputs, named_outputs, run%s)",
+        shown(step.name), step.name.p, scope->sees_secrets ? ", secrets" : "");
 }
 
 /* --- strings ------------------------------------------------------------------------------------------------------- */
@@ -235,7 +244,8 @@ bool reference_check(const struct reference_scope *scope, struct str raw)
     return true;
 }
 
-bool reference_check_condition(const struct reference_scope *scope, struct project_workspace *workspace, struct str raw)
+bool reference_check_condition(const struct reference_scope *scope,
+                               struct project_workspace *workspace, struct str raw)
 {
     struct out text = OUT_ON(workspace->scratch);
     struct condition condition;
@@ -268,8 +278,9 @@ static bool check_step_of_plan(const struct reference_scope *common, const struc
     struct reference_scope scope = *common;
     scope.before = &step->before;
     scope.sees_error = step->when != PLAN_SUCCESS;
-    if (!reference_check_condition(&scope, workspace, step->condition) || !reference_check(&scope, step->with) ||
-        !reference_check(&scope, step->inputs) || !reference_check(&scope, step->message))
+    if (!reference_check_condition(&scope, workspace, step->condition) ||
+        !reference_check(&scope, step->with) || !reference_check(&scope, step->inputs) ||
+        !reference_check(&scope, step->message))
         return false;
     scope.sees_secrets = true;
     if (!check_entry(&scope, step->plan_entry))

@@ -18,7 +18,8 @@
 #define yaml_convert(workspace, source, text, problem) false
 #endif
 
-void workspace_open(struct project_workspace *workspace, struct project_source *source, struct project_buffer *buffer)
+void workspace_open(struct project_workspace *workspace, struct project_source *source,
+                    struct project_buffer *buffer)
 {
     (void)workspace;
     *source = (struct project_source){.above = "",
@@ -45,9 +46,11 @@ bool source_note(struct project_source *source, unsigned line, unsigned column)
     return true;
 }
 
-bool source_place(const struct project_source *source, struct str raw, unsigned *line, unsigned *column)
+bool source_place(const struct project_source *source, struct str raw, unsigned *line,
+                  unsigned *column)
 {
-    if (source->position_count == 0 || raw.p < source->json.p || raw.p > source->json.p + source->json.n)
+    if (source->position_count == 0 || raw.p < source->json.p ||
+        raw.p > source->json.p + source->json.n)
         return false;
     size_t offset = (size_t)(raw.p - source->json.p), low = 0, high = source->position_count;
     while (high - low > 1) {
@@ -101,8 +104,8 @@ void source_path(const struct project_source *source, struct str raw, struct out
 
 /* --- problems -------------------------------------------------------------------------------------------------- */
 
-bool source_fail(const struct project_source *source, struct project_problem *problem, unsigned line, unsigned column,
-                 const char *format, ...)
+bool source_fail(const struct project_source *source, struct project_problem *problem,
+                 unsigned line, unsigned column, const char *format, ...)
 {
     problem_clear(problem);
     problem->code = CHARTER_INVALID_PLAN;
@@ -116,8 +119,8 @@ bool source_fail(const struct project_source *source, struct project_problem *pr
     return false;
 }
 
-bool source_vproblem(const struct project_source *source, struct project_problem *problem, int code, struct str raw,
-                     const char *format, va_list args)
+bool source_vproblem(const struct project_source *source, struct project_problem *problem, int code,
+                     struct str raw, const char *format, va_list args)
 {
     problem_clear(problem);
     problem->code = code;
@@ -131,8 +134,8 @@ bool source_vproblem(const struct project_source *source, struct project_problem
     return false;
 }
 
-bool source_problem(const struct project_source *source, struct project_problem *problem, int code, struct str raw,
-                    const char *format, ...)
+bool source_problem(const struct project_source *source, struct project_problem *problem, int code,
+                    struct str raw, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -162,8 +165,8 @@ bool source_duplicate(struct project_workspace *workspace, struct str object, st
     return false;
 }
 
-static bool check_duplicates(struct project_workspace *workspace, const struct project_source *source,
-                             struct project_problem *problem)
+static bool check_duplicates(struct project_workspace *workspace,
+                             const struct project_source *source, struct project_problem *problem)
 {
     struct str rest = source_root(source), again;
     bool in_string = false;
@@ -174,7 +177,8 @@ static bool check_duplicates(struct project_workspace *workspace, const struct p
             in_string = !in_string;
         } else if (!in_string && rest.p[0] == '{' && source_duplicate(workspace, rest, &again)) {
             struct str inside = str_range(again.p + 1, again.n - 2);
-            return source_problem(source, problem, CHARTER_INVALID_PLAN, again, "the key '%.*s' stands here twice",
+            return source_problem(source, problem, CHARTER_INVALID_PLAN, again,
+                                  "the key '%.*s' stands here twice",
                                   inside.n > 64 ? 64 : (int)inside.n, inside.p);
         }
     }
@@ -200,8 +204,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && memcmp(text + n - m, end, m) == 0;
 }
 
-bool source_convert(struct project_workspace *workspace, struct project_source *source, struct str text,
-                    struct project_problem *problem)
+bool source_convert(struct project_workspace *workspace, struct project_source *source,
+                    struct str text, struct project_problem *problem)
 {
     if (str_starts_with(text, STR("\xEF\xBB\xBF")))
         text = str_from(text, 3);
@@ -214,17 +218,20 @@ bool source_convert(struct project_workspace *workspace, struct project_source *
     } else {
         unsigned line, column;
         place_of_offset(text, json.offset, &line, &column);
-        return source_fail(source, problem, line, column, "%s%s", json.reason == NULL ? "not JSON" : json.reason,
+        return source_fail(source, problem, line, column, "%s%s",
+                           json.reason == NULL ? "not JSON" : json.reason,
                            is_json_file ? "" : " (this build reads project files as JSON only)");
     }
     if (!done)
         return false;
     if (source->json.overflow)
-        return source_fail(source, problem, 0, 0, "longer than %d bytes as JSON", LIMIT_PROJECT_FILE);
+        return source_fail(source, problem, 0, 0, "longer than %d bytes as JSON",
+                           LIMIT_PROJECT_FILE);
     return check_duplicates(workspace, source, problem);
 }
 
-static bool read_failed(const struct project_source *source, struct project_problem *problem, enum err err)
+static bool read_failed(const struct project_source *source, struct project_problem *problem,
+                        enum err err)
 {
     if (err == ERR_TOO_LARGE)
         return source_fail(source, problem, 0, 0, "longer than %d bytes", LIMIT_PROJECT_FILE);
@@ -232,8 +239,9 @@ static bool read_failed(const struct project_source *source, struct project_prob
                        err == ERR_IO || err == ERR_DENIED ? port_last_error() : err_text(err));
 }
 
-bool source_load(struct project_workspace *workspace, struct project_source *source, const char *root,
-                 const char *directory, const char *base, struct project_problem *problem)
+bool source_load(struct project_workspace *workspace, struct project_source *source,
+                 const char *root, const char *directory, const char *base,
+                 struct project_problem *problem)
 {
     static const char *const endings[] = {".yml", ".yaml", ".json"};
     char path[LIMIT_PATH + sizeof source->file];
@@ -248,7 +256,8 @@ bool source_load(struct project_workspace *workspace, struct project_source *sou
         if (err == ERR_NOT_FOUND)
             continue;
         if (found != NULL)
-            return source_fail(source, problem, 0, 0, "stands beside %s%s: only one of them may be there", base, found);
+            return source_fail(source, problem, 0, 0,
+                               "stands beside %s%s: only one of them may be there", base, found);
         found = endings[i];
         if (err == OK && stat.kind != PORT_FILE)
             return source_fail(source, problem, 0, 0, "is no file");
@@ -258,7 +267,8 @@ bool source_load(struct project_workspace *workspace, struct project_source *sou
             return read_failed(source, problem, err);
     }
     struct out file = OUT_ON(source->file);
-    out_format(&file, "%s%s%s%s", directory, directory[0] == '\0' ? "" : "/", base, found == NULL ? ".yml" : found);
+    out_format(&file, "%s%s%s%s", directory, directory[0] == '\0' ? "" : "/", base,
+               found == NULL ? ".yml" : found);
     out_cstr(&file);
     if (found == NULL) {
         source_fail(source, problem, 0, 0, "is missing");

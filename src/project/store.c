@@ -51,7 +51,8 @@ static void write_retry(struct json_writer *w, const struct plan_step *step)
     json_object_end(w);
 }
 
-static void write_needs(struct json_writer *w, const struct plan *plan, const struct plan_step *step)
+static void write_needs(struct json_writer *w, const struct plan *plan,
+                        const struct plan_step *step)
 {
     json_key(w, "needs");
     if (step->needs.n == 0) {
@@ -66,7 +67,8 @@ static void write_needs(struct json_writer *w, const struct plan *plan, const st
     json_array_end(w);
 }
 
-static void write_waiting(struct json_writer *w, const struct plan_step *step, const char *key, bool is_this)
+static void write_waiting(struct json_writer *w, const struct plan_step *step, const char *key,
+                          bool is_this)
 {
     json_key(w, key);
     if (!is_this) {
@@ -84,8 +86,10 @@ static void write_waiting(struct json_writer *w, const struct plan_step *step, c
 
 static void write_step(struct json_writer *w, const struct plan *plan, const struct plan_step *step)
 {
-    static const char *const kinds[] = {[PLAN_USES] = "uses", [PLAN_GATE] = "gate", [PLAN_INPUT] = "input"};
-    static const char *const whens[] = {[PLAN_SUCCESS] = "success", [PLAN_FAILURE] = "failure", [PLAN_ALWAYS] = "always"};
+    static const char *const kinds[] = {
+        [PLAN_USES] = "uses", [PLAN_GATE] = "gate", [PLAN_INPUT] = "input"};
+    static const char *const whens[] = {
+        [PLAN_SUCCESS] = "success", [PLAN_FAILURE] = "failure", [PLAN_ALWAYS] = "always"};
     json_object(w);
     json_put_raw(w, "id", step->id);
     json_put_text(w, "kind", kinds[step->kind]);
@@ -106,8 +110,8 @@ static void write_step(struct json_writer *w, const struct plan *plan, const str
     json_object_end(w);
 }
 
-static void write_head(struct json_writer *w, struct str workflow_id, const struct manifest *manifest,
-                       const struct plan *plan)
+static void write_head(struct json_writer *w, struct str workflow_id,
+                       const struct manifest *manifest, const struct plan *plan)
 {
     json_object(w);
     json_put_i64(w, "format", 1);
@@ -136,8 +140,8 @@ static void write_integrations(struct json_writer *w, const struct plan *plan)
     json_object_end(w);
 }
 
-static void write_all(struct sink *sink, const struct project_workspace *workspace, struct str workflow_id,
-                      const struct manifest *manifest)
+static void write_all(struct sink *sink, const struct project_workspace *workspace,
+                      struct str workflow_id, const struct manifest *manifest)
 {
     const struct plan *plan = &workspace->checked;
     out_byte(&sink->line, '{');
@@ -184,8 +188,9 @@ static void write_all(struct sink *sink, const struct project_workspace *workspa
 static bool failed(struct project_problem *problem, const char *what, enum err err)
 {
     bool no_room = err == ERR_NO_SPACE || err == ERR_READ_ONLY;
-    problem_set(problem, no_room ? CHARTER_JOURNAL_FULL : CHARTER_INTERNAL_ERROR, "%s cannot be written: %s; the run was not accepted",
-                what, err == ERR_TOO_LARGE ? err_text(err) : port_last_error());
+    problem_set(problem, no_room ? CHARTER_JOURNAL_FULL : CHARTER_INTERNAL_ERROR,
+                "%s cannot be written: %s; the run was not accepted", what,
+                err == ERR_TOO_LARGE ? err_text(err) : port_last_error());
     return false;
 }
 
@@ -222,8 +227,9 @@ static enum err sync_directories(const char *root, const char *directory)
     return err;
 }
 
-bool store_plan(struct project_workspace *workspace, const char *root, struct str workflow_id, struct str run_id,
-                const struct manifest *manifest, char plan_sha256[65], struct project_problem *problem)
+bool store_plan(struct project_workspace *workspace, const char *root, struct str workflow_id,
+                struct str run_id, const struct manifest *manifest, char plan_sha256[65],
+                struct project_problem *problem)
 {
     char directory[LIMIT_PATH + 128], fresh[sizeof directory + 16], final[sizeof directory + 16];
     struct sink sink = {.line = OUT_ON(workspace->line), .fd = -1};

@@ -9,10 +9,12 @@
 #include "project/workflow.h"
 
 /* Opens the inputs as a source: normalised, so that problems have paths and the digest has one form to work on. */
-static bool open_inputs(struct project_workspace *workspace, struct str given, struct project_problem *problem)
+static bool open_inputs(struct project_workspace *workspace, struct str given,
+                        struct project_problem *problem)
 {
     struct project_source *source = &workspace->inputs;
-    *source = (struct project_source){.above = "inputs", .json = OUT_ON(workspace->inputs_json), .token_max = SIZE_MAX};
+    *source = (struct project_source){
+        .above = "inputs", .json = OUT_ON(workspace->inputs_json), .token_max = SIZE_MAX};
     struct reader r = {source, problem, CHARTER_INVALID_INPUT};
     struct str again;
     if (json_check(given, LIMIT_JSON_DEPTH, NULL) != OK)
@@ -25,12 +27,13 @@ static bool open_inputs(struct project_workspace *workspace, struct str given, s
         return reader_fail(&r, STR_NONE, "longer than %d bytes", LIMIT_INPUTS);
     if (!reader_is(&r, source_root(source), READER_OBJECT))
         return false;
-    return !source_duplicate(workspace, source_root(source), &again) || reader_fail(&r, again, "stands here twice");
+    return !source_duplicate(workspace, source_root(source), &again) ||
+           reader_fail(&r, again, "stands here twice");
 }
 
 static bool accept(struct project_workspace *workspace, const struct project *project,
-                   const struct project_submission *submission, struct str given, struct json_writer *w,
-                   struct project_problem *problem)
+                   const struct project_submission *submission, struct str given,
+                   struct json_writer *w, struct project_problem *problem)
 {
     struct manifest manifest;
     struct project_source config;
@@ -38,7 +41,8 @@ static bool accept(struct project_workspace *workspace, const struct project *pr
     char inputs_sha256[65], plan_sha256[65];
     config_borrow(&config, str_range(project->config, project->config_size));
     if (!workflow_manifest(workspace, project->root, submission->workflow_id, &manifest, problem) ||
-        !workflow_plan(workspace, project->root, submission->workflow_id, &manifest, &config, problem))
+        !workflow_plan(workspace, project->root, submission->workflow_id, &manifest, &config,
+                       problem))
         return false;
     json_object(w);
     json_key(w, "inputs");
@@ -47,9 +51,11 @@ static bool accept(struct project_workspace *workspace, const struct project *pr
     if (!declare_values(&inputs, workspace, manifest.inputs, given, w->out))
         return false;
     if (w->out->overflow || w->out->n - before > LIMIT_INPUTS)
-        return reader_fail(&inputs, STR_NONE, "longer than %d bytes with their defaults", LIMIT_INPUTS);
+        return reader_fail(&inputs, STR_NONE, "longer than %d bytes with their defaults",
+                           LIMIT_INPUTS);
     canonical_digest(workspace, source_root(&workspace->inputs), inputs_sha256);
-    if (!store_plan(workspace, project->root, submission->workflow_id, submission->run_id, &manifest, plan_sha256, problem))
+    if (!store_plan(workspace, project->root, submission->workflow_id, submission->run_id,
+                    &manifest, plan_sha256, problem))
         return false;
     json_put_text(w, "inputs_sha256", inputs_sha256);
     json_put_text(w, "plan_sha256", plan_sha256);

@@ -75,7 +75,8 @@ bool unsupported_check(const struct reader *r, const struct plan *plan)
         for (size_t f = 0; f < sizeof features / sizeof features[0]; f++) {
             struct str used = features[f].used(step);
             if (used.n > 0)
-                return reader_fail(r, used, "step '%.*s': %s", STR_ARG(plan_text(step->id)), features[f].text);
+                return reader_fail(r, used, "step '%.*s': %s", STR_ARG(plan_text(step->id)),
+                                   features[f].text);
         }
     }
     return true;

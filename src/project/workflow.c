@@ -46,24 +46,25 @@ static bool exists(const char *root, const char *directory)
     return !to.overflow && port_stat(out_cstr(&to), &stat) == OK && stat.kind == PORT_DIRECTORY;
 }
 
-static bool read_manifest(const struct reader *r, struct project_workspace *workspace, struct str id,
-                          struct manifest *manifest)
+static bool read_manifest(const struct reader *r, struct project_workspace *workspace,
+                          struct str id, struct manifest *manifest)
 {
     struct manifest_members members = {0};
     *manifest = (struct manifest){0};
-    if (!reader_object(r, source_root(r->source), manifest_fields, sizeof manifest_fields / sizeof manifest_fields[0],
-                       &members))
+    if (!reader_object(r, source_root(r->source), manifest_fields,
+                       sizeof manifest_fields / sizeof manifest_fields[0], &members))
         return false;
     if (!str_equal(plan_text(members.id), id))
         return reader_fail(r, members.id, "must be the name of the folder, '%.*s'", STR_ARG(id));
     manifest->name = members.name.n > 2 ? members.name : members.id;
     manifest->inputs = members.inputs;
     return reader_integer(r, members.concurrency, 1, CONCURRENCY_MAX, &manifest->concurrency) &&
-           declare_check(r, workspace, members.inputs) && unsupported_check_manifest(r, members.concurrency);
+           declare_check(r, workspace, members.inputs) &&
+           unsupported_check_manifest(r, members.concurrency);
 }
 
-bool workflow_manifest(struct project_workspace *workspace, const char *root, struct str id, struct manifest *manifest,
-                       struct project_problem *problem)
+bool workflow_manifest(struct project_workspace *workspace, const char *root, struct str id,
+                       struct manifest *manifest, struct project_problem *problem)
 {
     char name[LIMIT_NAME + 16];
     struct out to = OUT_ON(name);
@@ -81,13 +82,15 @@ bool workflow_manifest(struct project_workspace *workspace, const char *root, st
     return read_manifest(&r, workspace, id, manifest);
 }
 
-bool workflow_plan(struct project_workspace *workspace, const char *root, struct str id, const struct manifest *manifest,
-                   const struct project_source *config, struct project_problem *problem)
+bool workflow_plan(struct project_workspace *workspace, const char *root, struct str id,
+                   const struct manifest *manifest, const struct project_source *config,
+                   struct project_problem *problem)
 {
     char name[LIMIT_NAME + 16];
     struct out to = OUT_ON(name);
     struct plan *plan = &workspace->checked;
-    struct reader r = {&workspace->plan, problem, CHARTER_INVALID_PLAN}, of_config = {config, problem, CHARTER_INVALID_PLAN};
+    struct reader r = {&workspace->plan, problem, CHARTER_INVALID_PLAN},
+                  of_config = {config, problem, CHARTER_INVALID_PLAN};
     workspace_open(workspace, &workspace->plan, &workspace->buffers[2]);
     if (!source_load(workspace, &workspace->plan, root, folder(id, &to), "plan", problem)) {
         problem->code = CHARTER_INVALID_PLAN;

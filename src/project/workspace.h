@@ -8,15 +8,16 @@
 #include "project/source.h"
 
 #define PROJECT_ANCHORS 128
-#define PROJECT_SCRATCH ((LIMIT_PROJECT_FILE > LIMIT_INPUTS ? LIMIT_PROJECT_FILE : LIMIT_INPUTS) + 1)
+#define PROJECT_SCRATCH                                                                            \
+    ((LIMIT_PROJECT_FILE > LIMIT_INPUTS ? LIMIT_PROJECT_FILE : LIMIT_INPUTS) + 1)
 
 /* A YAML anchor: its node, as it can be written again (yaml.c). */
 struct project_anchor {
-    struct str name;     /* in the arena */
-    struct str scalar;   /* in the arena; of a scalar alone */
-    struct str tag;      /* in the arena */
-    size_t start, end;   /* of a container in the JSON; end 0: still open */
-    size_t tokens;       /* of a container, itself included */
+    struct str name;   /* in the arena */
+    struct str scalar; /* in the arena; of a scalar alone */
+    struct str tag;    /* in the arena */
+    size_t start, end; /* of a container in the JSON; end 0: still open */
+    size_t tokens;     /* of a container, itself included */
     bool is_scalar, is_plain;
 };
 
@@ -38,7 +39,8 @@ struct project_workspace {
     struct out arena_out;
     struct project_anchor anchors[PROJECT_ANCHORS];
     size_t anchor_count;
-    struct str names[LIMIT_PROJECT_TOKENS]; /* of one object, while looking for duplicates; plan.c's lists */
+    struct str names
+        [LIMIT_PROJECT_TOKENS]; /* of one object, while looking for duplicates; plan.c's lists */
 
     /* the sources that are open */
     struct project_buffer buffers[3];
@@ -51,11 +53,13 @@ struct project_workspace {
     char folder_text[LIMIT_PROJECT_FILE];
     struct str folders[LIMIT_PROJECT_TOKENS];
 
-    struct project_member members[LIMIT_INPUTS / 5 + 1]; /* canonical.c: the shortest member takes five bytes */
+    struct project_member
+        members[LIMIT_INPUTS / 5 + 1]; /* canonical.c: the shortest member takes five bytes */
     char line[2 * LIMIT_PROJECT_FILE + 4096]; /* store.c */
 };
 
 /* Empties a source and gives it a buffer of the workspace. */
-void workspace_open(struct project_workspace *workspace, struct project_source *source, struct project_buffer *buffer);
+void workspace_open(struct project_workspace *workspace, struct project_source *source,
+                    struct project_buffer *buffer);
 
 #endif

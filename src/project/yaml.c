@@ -42,7 +42,8 @@ struct scalar {
 
 static bool fail_at(struct conversion *c, yaml_mark_t mark, const char *reason)
 {
-    return source_fail(c->source, c->problem, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", reason);
+    return source_fail(c->source, c->problem, (unsigned)mark.line + 1, (unsigned)mark.column + 1,
+                       "%s", reason);
 }
 
 static bool fail(struct conversion *c, const char *reason)
@@ -70,7 +71,8 @@ static bool anchor_add(struct conversion *c, const yaml_char_t *name, size_t *in
         return fail(c, "more anchors than this reader holds");
     *index = c->workspace->anchor_count++;
     struct project_anchor *anchor = &c->workspace->anchors[*index];
-    *anchor = (struct project_anchor){.name = keep(c, str_of((const char *)name)), .tokens = c->source->tokens};
+    *anchor = (struct project_anchor){.name = keep(c, str_of((const char *)name)),
+                                      .tokens = c->source->tokens};
     return true;
 }
 
@@ -120,8 +122,11 @@ static bool tagged_type(struct conversion *c, const struct scalar *scalar, enum 
     static const struct {
         const char *name;
         enum scalar_type type;
-    } tags[] = {{"str", SCALAR_STRING}, {"null", SCALAR_NULL}, {"bool", SCALAR_BOOLEAN},
-                {"int", SCALAR_INTEGER}, {"float", SCALAR_FLOAT}};
+    } tags[] = {{"str", SCALAR_STRING},
+                {"null", SCALAR_NULL},
+                {"bool", SCALAR_BOOLEAN},
+                {"int", SCALAR_INTEGER},
+                {"float", SCALAR_FLOAT}};
     enum scalar_type found = scalar_type(scalar->text);
     if (str_is(scalar->tag, "!")) {
         *type = SCALAR_STRING;
@@ -134,7 +139,8 @@ static bool tagged_type(struct conversion *c, const struct scalar *scalar, enum 
         if (!str_is(name, tags[i].name))
             continue;
         *type = tags[i].type == SCALAR_STRING ? SCALAR_STRING : found;
-        if (*type == tags[i].type || (tags[i].type == SCALAR_FLOAT && (found == SCALAR_INTEGER || found == SCALAR_NOT_FINITE)))
+        if (*type == tags[i].type || (tags[i].type == SCALAR_FLOAT &&
+                                      (found == SCALAR_INTEGER || found == SCALAR_NOT_FINITE)))
             return true;
         return fail(c, "the scalar does not fit its tag");
     }
@@ -187,9 +193,10 @@ static bool put_scalar(struct conversion *c, const struct scalar *scalar)
 
 static bool on_scalar(struct conversion *c, const yaml_event_t *event)
 {
-    struct scalar scalar = {.text = str_range((const char *)event->data.scalar.value, event->data.scalar.length),
-                            .tag = str_of((const char *)event->data.scalar.tag),
-                            .is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE};
+    struct scalar scalar = {
+        .text = str_range((const char *)event->data.scalar.value, event->data.scalar.length),
+        .tag = str_of((const char *)event->data.scalar.tag),
+        .is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE};
     size_t index;
     if (!utf8_is_valid(scalar.text))
         return fail(c, "an escape that is no character");
@@ -209,12 +216,14 @@ static bool on_scalar(struct conversion *c, const yaml_event_t *event)
 
 /* --- containers ---------------------------------------------------------------------------------------------------- */
 
-static bool on_start(struct conversion *c, bool is_object, const yaml_char_t *anchor, const yaml_char_t *tag)
+static bool on_start(struct conversion *c, bool is_object, const yaml_char_t *anchor,
+                     const yaml_char_t *tag)
 {
     struct str name = str_of((const char *)tag);
     if (is_key(c))
         return fail(c, "a key must be a scalar");
-    if (name.n > 0 && !str_is(name, "!") && !str_is(name, is_object ? CORE_TAG "map" : CORE_TAG "seq"))
+    if (name.n > 0 && !str_is(name, "!") &&
+        !str_is(name, is_object ? CORE_TAG "map" : CORE_TAG "seq"))
         return fail(c, "only the tags of the core schema are known");
     if (c->depth == LIMIT_JSON_DEPTH)
         return fail(c, "nested too deep");
@@ -272,7 +281,8 @@ static size_t height_of(struct str json)
 
 static bool on_alias(struct conversion *c, const yaml_event_t *event)
 {
-    const struct project_anchor *anchor = anchor_find(c, str_of((const char *)event->data.alias.anchor));
+    const struct project_anchor *anchor =
+        anchor_find(c, str_of((const char *)event->data.alias.anchor));
     if (anchor == NULL)
         return fail(c, "an alias without an anchor before it");
     if (anchor->is_scalar) {
@@ -290,7 +300,8 @@ static bool on_alias(struct conversion *c, const yaml_event_t *event)
         return false;
     c->source->tokens += anchor->tokens - 1;
     if (c->source->tokens > c->source->token_max)
-        return fail(c, "more keys and values than a project file may have, with its aliases expanded");
+        return fail(c,
+                    "more keys and values than a project file may have, with its aliases expanded");
     json_raw(&c->writer, json);
     return end_node(c);
 }
@@ -308,7 +319,8 @@ static bool on_event(struct conversion *c, const yaml_event_t *event)
     case YAML_SCALAR_EVENT:
         return on_scalar(c, event);
     case YAML_SEQUENCE_START_EVENT:
-        return on_start(c, false, event->data.sequence_start.anchor, event->data.sequence_start.tag);
+        return on_start(c, false, event->data.sequence_start.anchor,
+                        event->data.sequence_start.tag);
     case YAML_MAPPING_START_EVENT:
         return on_start(c, true, event->data.mapping_start.anchor, event->data.mapping_start.tag);
     case YAML_SEQUENCE_END_EVENT:
@@ -337,10 +349,13 @@ static bool convert_events(struct conversion *c, yaml_parser_t *parser)
     }
 }
 
-bool yaml_convert(struct project_workspace *workspace, struct project_source *source, struct str text,
-                  struct project_problem *problem)
+bool yaml_convert(struct project_workspace *workspace, struct project_source *source,
+                  struct str text, struct project_problem *problem)
 {
-    struct conversion c = {.workspace = workspace, .source = source, .problem = problem, .writer = json_writer(&source->json)};
+    struct conversion c = {.workspace = workspace,
+                           .source = source,
+                           .problem = problem,
+                           .writer = json_writer(&source->json)};
     struct yaml_input input;
     yaml_parser_t parser;
     workspace->arena_out = OUT_ON(workspace->arena);

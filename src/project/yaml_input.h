@@ -17,10 +17,12 @@ struct yaml_input {
 /* False: out of memory. */
 bool yaml_input_open(struct yaml_input *input, yaml_parser_t *parser, struct str text);
 /* Fills *problem from the parser's error; false. */
-bool yaml_input_failed(const struct project_source *source, const yaml_parser_t *parser, struct project_problem *problem);
+bool yaml_input_failed(const struct project_source *source, const yaml_parser_t *parser,
+                       struct project_problem *problem);
 
 /* Refuses what libyaml takes although YAML 1.2 does not, or takes with another meaning. */
-bool yaml_strict(const struct project_source *source, struct str text, struct project_problem *problem);
+bool yaml_strict(const struct project_source *source, struct str text,
+                 struct project_problem *problem);
 
 #endif
 

@@ -52,18 +52,22 @@ bool yaml_input_open(struct yaml_input *input, yaml_parser_t *parser, struct str
     return true;
 }
 
-bool yaml_input_failed(const struct project_source *source, const yaml_parser_t *parser, struct project_problem *problem)
+bool yaml_input_failed(const struct project_source *source, const yaml_parser_t *parser,
+                       struct project_problem *problem)
 {
     const char *what = parser->problem == NULL ? "not YAML" : parser->problem;
-    unsigned line = (unsigned)parser->problem_mark.line, column = (unsigned)parser->problem_mark.column;
+    unsigned line = (unsigned)parser->problem_mark.line,
+             column = (unsigned)parser->problem_mark.column;
     if (parser->error == YAML_MEMORY_ERROR)
         return source_fail(source, problem, 0, 0, "out of memory");
     if (parser->error == YAML_READER_ERROR) {
         /* The reader is ahead of the scanner and knows the byte alone. */
-        return source_fail(source, problem, (unsigned)parser->mark.line + 1, (unsigned)parser->mark.column + 1,
+        return source_fail(source, problem, (unsigned)parser->mark.line + 1,
+                           (unsigned)parser->mark.column + 1,
                            "%s at or behind this place (byte %zu)", what, parser->problem_offset);
     }
-    return source_fail(source, problem, line + 1, column + 1, "%s%s%s", what, parser->context == NULL ? "" : " ",
+    return source_fail(source, problem, line + 1, column + 1, "%s%s%s", what,
+                       parser->context == NULL ? "" : " ",
                        parser->context == NULL ? "" : parser->context);
 }
 
@@ -71,7 +75,8 @@ bool yaml_input_failed(const struct project_source *source, const yaml_parser_t 
 
 static bool fail(const struct strict *s, yaml_mark_t mark, const char *reason)
 {
-    return source_fail(s->source, s->problem, (unsigned)mark.line + 1, (unsigned)mark.column + 1, "%s", reason);
+    return source_fail(s->source, s->problem, (unsigned)mark.line + 1, (unsigned)mark.column + 1,
+                       "%s", reason);
 }
 
 static struct place find(const struct strict *s, struct place from, size_t character)
@@ -126,7 +131,8 @@ static bool is_inside(const struct strict *s, size_t spaces)
 /* `[a]#b`, `"a"#b`: '#' begins a comment behind white space alone. */
 static bool check_comment(const struct strict *s, size_t from, const yaml_token_t *token)
 {
-    if (byte_at(s, from) != '#' || from >= s->start.byte || from == 0 || is_space(byte_at(s, from - 1)))
+    if (byte_at(s, from) != '#' || from >= s->start.byte || from == 0 ||
+        is_space(byte_at(s, from - 1)))
         return true;
     return fail(s, token->start_mark, "the comment before this place needs a space before its '#'");
 }
@@ -135,14 +141,16 @@ static bool check_flow_line(const struct strict *s, const yaml_token_t *token)
 {
     bool blank;
     size_t start = line_start(s, s->start.byte), spaces = indent_of(s, start, &blank);
-    bool closes = token->type == YAML_FLOW_SEQUENCE_END_TOKEN || token->type == YAML_FLOW_MAPPING_END_TOKEN;
+    bool closes =
+        token->type == YAML_FLOW_SEQUENCE_END_TOKEN || token->type == YAML_FLOW_MAPPING_END_TOKEN;
     for (size_t i = start; i < s->start.byte; i++) {
         if (!is_space(s->text.p[i]))
             return true; /* not the first of its line */
     }
     if (closes || s->end.byte == s->start.byte || is_inside(s, spaces))
         return true;
-    return fail(s, token->start_mark, "a line inside brackets must be indented with spaces, further than its key");
+    return fail(s, token->start_mark,
+                "a line inside brackets must be indented with spaces, further than its key");
 }
 
 static bool check_quoted(const struct strict *s, const yaml_token_t *token)
@@ -150,7 +158,9 @@ static bool check_quoted(const struct strict *s, const yaml_token_t *token)
     for (size_t at = s->start.byte; at < s->end.byte; at++) {
         bool blank;
         if (s->text.p[at] == '\n' && !is_inside(s, indent_of(s, at + 1, &blank)) && !blank)
-            return fail(s, token->start_mark, "the lines of this string must be indented with spaces, further than its key");
+            return fail(
+                s, token->start_mark,
+                "the lines of this string must be indented with spaces, further than its key");
     }
     return true;
 }
@@ -164,7 +174,8 @@ static bool check_block(const struct strict *s, const yaml_token_t *token)
     for (; strchr("+-123456789", byte_at(s, at)) != NULL && byte_at(s, at) != '\0'; at++)
         has_indent = has_indent || byte_at(s, at) >= '1';
     if (!is_space(byte_at(s, at)))
-        return fail(s, token->start_mark, "the comment behind this sign needs a space before its '#'");
+        return fail(s, token->start_mark,
+                    "the comment behind this sign needs a space before its '#'");
     for (size_t i = 0; i < token->data.scalar.length; i++) {
         if (token->data.scalar.value[i] != '\n')
             return true;
@@ -177,7 +188,9 @@ static bool check_block(const struct strict *s, const yaml_token_t *token)
         bool blank;
         size_t spaces = indent_of(s, at + 1, &blank);
         if (!blank && s->depth > 0 && spaces > s->indents[s->depth - 1])
-            return fail(s, token->start_mark, "blank lines at the head of this text have more spaces than its first line");
+            return fail(
+                s, token->start_mark,
+                "blank lines at the head of this text have more spaces than its first line");
         if (!blank)
             return true;
         for (at++; byte_at(s, at) != '\n'; at++)
@@ -220,12 +233,16 @@ static bool check_token(struct strict *s, const yaml_token_t *token)
         return true;
     case YAML_KEY_TOKEN:
         if (s->flow > 0 && s->end.byte > s->start.byte && !is_space(next))
-            return fail(s, token->start_mark, "a '?' before a key needs a space behind it, one that belongs to the text quotes");
+            return fail(
+                s, token->start_mark,
+                "a '?' before a key needs a space behind it, one that belongs to the text quotes");
         return true;
     case YAML_ANCHOR_TOKEN:
     case YAML_ALIAS_TOKEN:
         if (!is_space(next) && (s->flow == 0 || next == '\0' || strchr(",[]{}", next) == NULL))
-            return fail(s, token->start_mark, "names of anchors consist of letters, digits, '_' and '-'; a space ends them");
+            return fail(
+                s, token->start_mark,
+                "names of anchors consist of letters, digits, '_' and '-'; a space ends them");
         return true;
     case YAML_SCALAR_TOKEN:
         return check_scalar(s, token);
@@ -242,7 +259,9 @@ static bool check_line_ends(const struct strict *s)
         struct str rest = str_from(s->text, i);
         if (str_starts_with(rest, STR("\xC2\x85")) || str_starts_with(rest, STR("\xE2\x80\xA8")) ||
             str_starts_with(rest, STR("\xE2\x80\xA9")))
-            return fail(s, mark, "U+0085, U+2028 and U+2029 are to be written as \\N, \\L and \\P in double quotes");
+            return fail(
+                s, mark,
+                "U+0085, U+2028 and U+2029 are to be written as \\N, \\L and \\P in double quotes");
         if (rest.p[0] == '\n') {
             mark.line++;
             mark.column = 0;
@@ -258,9 +277,11 @@ static bool check_next(struct strict *s, const yaml_token_t *token)
     size_t gap = s->end.byte;
     s->start = find(s, s->start, token->start_mark.index);
     s->end = find(s, s->start, token->end_mark.index);
-    if (!check_comment(s, gap, token) || (s->flow > 0 && !check_flow_line(s, token)) || !check_token(s, token))
+    if (!check_comment(s, gap, token) || (s->flow > 0 && !check_flow_line(s, token)) ||
+        !check_token(s, token))
         return false;
-    if (token->type == YAML_FLOW_SEQUENCE_START_TOKEN || token->type == YAML_FLOW_MAPPING_START_TOKEN)
+    if (token->type == YAML_FLOW_SEQUENCE_START_TOKEN ||
+        token->type == YAML_FLOW_MAPPING_START_TOKEN)
         s->flow++;
     /* Deeper brackets would cost libyaml quadratic time. */
     if (s->flow > LIMIT_JSON_DEPTH)
@@ -270,7 +291,8 @@ static bool check_next(struct strict *s, const yaml_token_t *token)
     return true;
 }
 
-bool yaml_strict(const struct project_source *source, struct str text, struct project_problem *problem)
+bool yaml_strict(const struct project_source *source, struct str text,
+                 struct project_problem *problem)
 {
     struct strict s = {.source = source, .problem = problem, .text = text};
     struct yaml_input input;

@@ -17,8 +17,8 @@ int main(void)
     }
     workspace_open(&workspace, &workspace.plan, &workspace.buffers[0]);
     if (!source_convert(&workspace, &workspace.plan, str_range(text, n), &problem)) {
-        fprintf(stderr, "%u:%u: %s%s%s\n", problem.line, problem.column, problem.path, problem.path[0] == '\0' ? "" : ": ",
-                problem.reason);
+        fprintf(stderr, "%u:%u: %s%s%s\n", problem.line, problem.column, problem.path,
+                problem.path[0] == '\0' ? "" : ": ", problem.reason);
         return 1;
     }
     if (workspace.plan.empty) {
