@@ -249,6 +249,8 @@ void cli_live_draw(struct cli *cli)
     size_t drawn = 0, left = 0;
 
     cli_screen_live_clear(&cli->screen);
+    if (progress->created && progress->started_ms == 0 && progress->outcome == CLI_RUN_OPEN)
+        cli_screen_live_line(&cli->screen, STR("  queued"));
     for (size_t i = 0; i < progress->count && progress->outcome == CLI_RUN_OPEN; i++) {
         if (progress->steps[i].state == CLI_STEP_ENDED)
             continue;

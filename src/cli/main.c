@@ -4,8 +4,8 @@
 
 static int run_command(struct cli *cli, int argc, char **argv)
 {
-    struct cli_parsed parsed;
-    struct cli_problem problem;
+    struct cli_parsed parsed = {0};
+    struct cli_problem problem = {0};
 
     if (!cli_options_read(cli_commands, cli_command_count, argc, argv, &cli->options, &parsed,
                           &problem)) {

@@ -11,6 +11,7 @@ void cli_progress_start(struct cli_progress *progress)
 {
     progress->count = 0;
     progress->outcome = CLI_RUN_OPEN;
+    progress->created = false;
     progress->started_ms = progress->ended_ms = 0;
 }
 
@@ -68,7 +69,9 @@ static void run_event(struct cli_progress *progress, struct cli_step *step,
 {
     const char *what = event->type + strlen("run.");
 
-    if (strcmp(what, "started") == 0)
+    if (strcmp(what, "created") == 0)
+        progress->created = true;
+    else if (strcmp(what, "started") == 0)
         progress->started_ms = event->time_ms;
     else if (strcmp(what, "waiting") == 0 && step != NULL)
         step->state = CLI_STEP_WAITING;

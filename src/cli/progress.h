@@ -32,6 +32,7 @@ struct cli_progress {
     struct cli_step steps[LIMIT_STEPS];
     size_t count;
     enum cli_outcome outcome;
+    bool created;
     int64_t started_ms, ended_ms; /* wall clock; 0: not yet */
 };
 

@@ -509,8 +509,10 @@ def test_a_terminal_has_a_live_line_for_each_step_on_its_way(project):
     def events(call):
         calls["events"] = call
         call.answer({})
-        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 3))
         call.event(event(1, "run.created", workflow_id="daily"))
+
+    def begin(call):
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 10))
         call.event(event(2, "run.started", time=now))
         call.event(event(3, "step.started", "fetch", time=now))
         call.event(event(4, "step.started", "other", time=now))
@@ -518,9 +520,12 @@ def test_a_terminal_has_a_live_line_for_each_step_on_its_way(project):
 
     with ControlServer(project, {"run.start": answers(RUN), "run.events": events}):
         with Terminal(project, "run", "daily", columns=60) as terminal:
-            terminal.until(r"fetch +running 3\.\d s  2/5 m+\.\.\.")
+            terminal.until("(?m)^  queued$")
+            begin(calls["events"])
+            terminal.until(r"fetch +running 1\d s  2/5 m+\.\.\.")
             # It moves without any event.
-            terminal.until(r"other +running 4\.\d s")
+            shown = int(re.search(r"other +running (\d+) s", terminal.shown()).group(1))
+            terminal.until(rf"other +running {shown + 1} s")
             live = terminal.screen()
             assert live[0] == "run r-1 of daily"
             assert len(live) == 4 and live[-1] == ""
@@ -533,7 +538,7 @@ def test_a_terminal_has_a_live_line_for_each_step_on_its_way(project):
             call.notify("events.end", {"last": 8})
             assert terminal.wait() == 0
             lines = terminal.screen()
-    assert not any("running" in line for line in lines)
+    assert not any("running" in line or "queued" in line for line in lines)
     assert [line.split()[:2] for line in lines if "completed" in line] == [["fetch", "completed"],
                                                                            ["other", "completed"]]
     assert "  x: 1" in lines
