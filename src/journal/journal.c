@@ -7,6 +7,7 @@
 #include "json/check.h"
 #include "journal/record.h"
 #include "journal/segment.h"
+#include "journal/window.h"
 #include "port.h"
 
 #define LAZY_MS 1000 /* contract §4: logs and progress may wait for company that long */
@@ -58,7 +59,7 @@ static enum err begin(struct journal *journal)
     enum err err = make_room(journal);
     if (err != OK) {
         if (journal->in_on_segment)
-            journal->checkpoint_failed = true;
+            journal->has_checkpoint = false;
         return err;
     }
     journal->record_start = journal->out.n;
@@ -173,7 +174,7 @@ enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq, struct j
     out_byte(&journal->out, '\n');
     if (!can_be_read_back(journal)) {
         if (journal->in_on_segment)
-            journal->checkpoint_failed = true;
+            journal->has_checkpoint = false;
         journal_drop(journal);
         return ERR_TOO_LARGE;
     }
@@ -228,7 +229,7 @@ static enum err switch_segment(struct journal *journal)
         journal->switch_at = journal->written + journal->segment_limit / 4;
         return journal->failed ? ERR_IO : OK;
     }
-    journal->checkpoint_failed = false;
+    journal->has_checkpoint = true;
     if (journal->on_segment != NULL) {
         journal->in_on_segment = true;
         journal->on_segment(journal->on_segment_context);
@@ -280,12 +281,20 @@ int64_t journal_bytes(const struct journal *journal)
     return bytes;
 }
 
+void journal_rest(struct journal *journal)
+{
+    if (journal->out.n == 0)
+        port_release(journal->buffer, sizeof journal->buffer);
+    window_forget(&journal->window);
+    port_release(journal->window.bytes, sizeof journal->window.bytes);
+}
+
 enum err journal_forget(struct journal *journal, uint32_t segment)
 {
     if (journal->failed)
         return ERR_IO;
     while (journal->segment_count > 1 && journal->segments[0].number < segment) {
-        if (segment_newest(journal)->size == 0 || journal->checkpoint_failed)
+        if (segment_newest(journal)->size == 0 || !journal->has_checkpoint)
             return OK;
         /* One removal that is not durable yet is harmless; a second could become so before the first, and leave
          * a gap. */

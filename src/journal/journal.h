@@ -79,11 +79,11 @@ struct journal {
     int64_t lazy_since_ms; /* monotonic time of the oldest lazy record not yet synced, or 0 */
     uint64_t records, syncs, bytes_written; /* since start, for status and the bench */
     bool urgent;                            /* something that waits for a sync may not be put off */
-    bool lazy;              /* something that waits for a sync may be put off for a second */
-    bool failed;            /* sticky: what is on disk is unknown */
-    bool in_on_segment;     /* appends are the callback's */
-    bool checkpoint_failed; /* not all of the callback's appends went through */
-    bool directory_dirty;   /* a removed segment's name may still come back */
+    bool lazy;            /* something that waits for a sync may be put off for a second */
+    bool failed;          /* sticky: what is on disk is unknown */
+    bool in_on_segment;   /* appends are the callback's */
+    bool has_checkpoint;  /* all of the callback's appends to the newest segment went through */
+    bool directory_dirty; /* a removed segment's name may still come back */
     /* the record being written */
     enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO } writing;
     bool has_event;
@@ -182,11 +182,14 @@ uint64_t journal_first_seq(const struct journal *journal); /* oldest held; next_
 uint64_t journal_last_seq(const struct journal *journal);  /* newest synced; 0: none */
 /* Of all segments, what is buffered included. */
 int64_t journal_bytes(const struct journal *journal);
+/* Gives the memory of buffers that hold nothing back to the system: for when there is nothing to do. */
+void journal_rest(struct journal *journal);
 
 /* --- retention ---------------------------------------------------------------------------------------------------- */
 
-/* Removes all segments numbered below `segment`, but never the newest; what cannot go yet (the newest has nothing on disk,
- * or its checkpoint is incomplete) stays for a later call.  That the names are gone is synced lazily. */
+/* Removes all segments numbered below `segment`, but never the newest; what cannot go yet stays for a later call: nothing
+ * goes as long as the newest has not got all that on_segment appends, on disk.  After a start that is so until the next
+ * segment is begun, as the old daemon may have died in the middle of it.  That the names are gone is synced lazily. */
 enum err journal_forget(struct journal *journal, uint32_t segment);
 
 #endif

@@ -123,9 +123,7 @@ static enum err make_directory(struct replay *replay)
     struct journal *journal = replay->journal;
     char parent[LIMIT_PATH];
     enum err err = port_make_directory(journal->directory, 0700);
-    if (err == ERR_EXISTS)
-        return OK;
-    if (err != OK)
+    if (err != OK && err != ERR_EXISTS)
         return replay_storage(replay, "the directory cannot be made", err);
     struct str path = str_of(journal->directory);
     size_t slash = path.n;
@@ -133,6 +131,7 @@ static enum err make_directory(struct replay *replay)
         slash--;
     if (!str_copy(slash == 0 ? STR(".") : str_head(path, slash), parent, sizeof parent))
         return ERR_TOO_LARGE;
+    /* Also when it was there: whoever made it may have died before this. */
     if (port_sync_directory(parent) != OK)
         return replay_storage(replay, "the directory's name cannot be synced", ERR_IO);
     return OK;
@@ -190,7 +189,7 @@ static void reset(struct journal *journal)
     journal->lazy_since_ms = 0;
     journal->records = journal->syncs = journal->bytes_written = 0;
     journal->urgent = journal->lazy = journal->failed = false;
-    journal->in_on_segment = journal->checkpoint_failed = journal->directory_dirty = false;
+    journal->in_on_segment = journal->has_checkpoint = journal->directory_dirty = false;
     journal->writing = JOURNAL_IDLE;
     journal->out = OUT_ON(journal->buffer);
     window_forget(&journal->window);

@@ -94,7 +94,11 @@ static enum err pass_on(const struct replay *replay, const struct record *record
     passed.place.segment = replay->journal->segments[replay->index].number;
     passed.place.offset = (uint32_t)(replay->offset + (placed.p - line.p));
     passed.place.length = (uint32_t)placed.n;
-    return replay->on_record(replay->context, &passed);
+    enum err err = replay->on_record(replay->context, &passed);
+    if (err != OK)
+        replay_describe(replay, replay->index, replay->offset,
+                        "the record contradicts what came before");
+    return err;
 }
 
 /* Reads the head, which links the segment to the one before it.  A head that holds but contradicts is damage at once: the

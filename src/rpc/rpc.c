@@ -349,7 +349,16 @@ static const struct rpc_method *find_method(const struct rpc_dispatcher *dispatc
     return NULL;
 }
 
-void rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer, const struct rpc_envelope *envelope)
+static void refuse_busy(struct rpc_call *call)
+{
+    struct rpc_error error;
+    rpc_error_set(&error, RPC_BUSY, "busy: too many requests are being worked on");
+    (void)str_copy(STR("{\"retry_after_ms\":200}"), error.data, sizeof error.data);
+    rpc_answer_error(call, &error);
+}
+
+enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer,
+                      const struct rpc_envelope *envelope)
 {
     struct rpc_call call = {.peer = peer, .generation = peer->generation};
     const struct rpc_method *method = find_method(dispatcher, envelope->method);
@@ -357,21 +366,28 @@ void rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer
     struct rpc_error error;
 
     if (envelope->kind == RPC_RESPONSE)
-        return;
+        return OK;
     if (envelope->kind == RPC_REQUEST)
         (void)str_copy(envelope->id, call.id, sizeof call.id);
     if (method == NULL || (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_LOCAL_ONLY) != 0)) {
         rpc_error_set(&error, RPC_METHOD_NOT_FOUND, "method not found: \"%s\"%s", envelope->method,
                       method == NULL ? "" : " is served on the control socket only");
         rpc_answer_error(&call, &error);
-        return;
+        return OK;
     }
     if (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_CHANGES) != 0) {
-        /* Without an id nobody could learn the outcome of a command, and without its key nothing could tell it from its repetition. */
+        /* Without an id nobody could learn the outcome of a command, and without its key nothing could tell it from
+         * its repetition. */
         if (envelope->kind == RPC_NOTIFICATION || !read_command(&call, method, params))
-            return;
+            return OK;
         if (dispatcher->on_command != NULL && dispatcher->on_command(dispatcher->context, &call, method, params))
-            return;
+            return OK;
     }
     method->handle(dispatcher->context, &call, params);
+    if (!call.again)
+        return OK;
+    if (peer->channel == RPC_LOCAL)
+        return ERR_AGAIN;
+    refuse_busy(&call);
+    return OK;
 }

@@ -97,6 +97,7 @@ struct rpc_call {
     struct rpc_peer *peer;
     uint32_t generation;
     char id[6 * LIMIT_ID + 3]; /* raw; "" for a notification: no answer */
+    bool again;                /* set by a handler that has no room now: nothing was answered, the request is to be dispatched again */
     struct rpc_command command;
 };
 
@@ -140,6 +141,9 @@ struct rpc_dispatcher {
     bool (*on_command)(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params);
 };
 
-void rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer, const struct rpc_envelope *envelope);
+/* ERR_AGAIN: the handler had no room, and did nothing; the peer keeps the message and dispatches it again later (local peers only: the
+ * gateway is told -32009). */
+enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer,
+                      const struct rpc_envelope *envelope);
 
 #endif

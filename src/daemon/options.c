@@ -1,0 +1,199 @@
+#include "daemon/options.h"
+
+#include "base/out.h"
+#include "link/link.h"
+#include "port.h"
+
+#include <string.h>
+
+const char options_help[] =
+    "charter-daemon: runs Charter workflows of one project\n"
+    "\n"
+    "  charter-daemon start [--project-path DIR] [--gateway URL]... [--token-file FILE] [--background]\n"
+    "                       [--log-level error|warning|info|debug] [--log-format text|json]\n"
+    "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n"
+    "  charter-daemon limits                        prints what memory is reserved for what\n"
+    "  charter-daemon --version | --help\n"
+    "\n"
+    "  --project-path DIR  the project (CHARTER_PROJECT_PATH; default: the current directory)\n"
+    "  --gateway URL       http:// or ws:// address of the gateway (CHARTER_GATEWAY; default: charter.yml's); several are\n"
+    "                      doors to one gateway. Without one the daemon works locally and keeps events.\n"
+    "  --token-file FILE   file with the bearer token for the gateway (CHARTER_TOKEN_FILE)\n"
+    "  --background        detach from the terminal when ready\n"
+    "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
+    "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
+    "\n"
+    "Signals: TERM and INT stop in order (running steps get their grace time), a second one at once; HUP reads\n"
+    "charter.yml and the token file again.\n"
+    "Exit codes: 0 stopped, 2 usage, 3 project invalid, 4 already running, 5 state damaged (do not restart),\n"
+    "6 storage failed (restart may help).\n";
+
+static bool complain(const char *what, const char *about)
+{
+    char bytes[LIMIT_URL + 256];
+    struct out out = OUT_ON(bytes);
+    out_format(&out, "charter-daemon: %s%s%s; see charter-daemon --help\n", what, about[0] == '\0' ? "" : ": ", about);
+    port_stderr(out_view(&out));
+    return false;
+}
+
+static bool set_path(char *to, const char *path, const char *what)
+{
+    if (!str_copy(str_of(path), to, LIMIT_PATH))
+        return complain(what, "the path is too long");
+    return true;
+}
+
+static bool add_gateway(struct options *options, const char *url)
+{
+    const char *reason;
+
+    if (options->gateway_count == OPTIONS_URLS)
+        return complain("too many gateways", url);
+    if (!str_copy(str_of(url), options->gateways[options->gateway_count], LIMIT_URL))
+        return complain("--gateway", "the URL is too long");
+    if (!link_url_is_good(url, &reason)) {
+        char bytes[LIMIT_URL + 128];
+        struct out out = OUT_ON(bytes);
+        out_format(&out, "%s: %s", url, reason);
+        return complain("--gateway", out_cstr(&out));
+    }
+    options->gateway_count++;
+    return true;
+}
+
+static bool set_level(struct options *options, const char *value)
+{
+    return log_level_read(str_of(value), &options->log_level) ||
+           complain("--log-level must be error, warning, info or debug", value);
+}
+
+static bool set_format(struct options *options, const char *value)
+{
+    options->log_format = strcmp(value, "json") == 0 ? LOG_JSON : LOG_TEXT;
+    return strcmp(value, "json") == 0 || strcmp(value, "text") == 0 || complain("--log-format must be text or json", value);
+}
+
+enum flag { FLAG_PROJECT, FLAG_GATEWAY, FLAG_TOKEN, FLAG_LEVEL, FLAG_FORMAT, FLAG_BACKGROUND, FLAGS };
+
+static const struct {
+    const char *name, *variable;
+    bool wants_value, start_only;
+} flags[FLAGS] = {
+    [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
+    [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
+    [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true},
+    [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false},
+    [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false},
+    [FLAG_BACKGROUND] = {"--background", NULL, false, true},
+};
+
+static bool apply(struct options *options, enum flag flag, const char *value)
+{
+    switch (flag) {
+    case FLAG_PROJECT:
+        return set_path(options->project_path, value, "--project-path");
+    case FLAG_GATEWAY:
+        return add_gateway(options, value);
+    case FLAG_TOKEN:
+        return set_path(options->token_file, value, "--token-file");
+    case FLAG_LEVEL:
+        return set_level(options, value);
+    case FLAG_FORMAT:
+        return set_format(options, value);
+    case FLAG_BACKGROUND:
+        options->background = true;
+        return true;
+    case FLAGS:
+        break;
+    }
+    return false;
+}
+
+/* "--flag value" and "--flag=value". */
+static bool read_flag(struct options *options, int argc, char **argv, int *at, bool seen[FLAGS])
+{
+    struct str name, value;
+    bool has_value = str_cut(str_of(argv[*at]), '=', &name, &value);
+
+    for (int i = 0; i < FLAGS; i++) {
+        const char *given = "";
+        if (!str_is(name, flags[i].name))
+            continue;
+        if (flags[i].start_only && options->command != COMMAND_START)
+            return complain("this flag belongs to start", flags[i].name);
+        if (flags[i].wants_value && has_value)
+            given = value.p;
+        else if (flags[i].wants_value && *at + 1 < argc)
+            given = argv[++*at];
+        else if (flags[i].wants_value || has_value)
+            return complain(flags[i].wants_value ? "a value is missing behind" : "takes no value", flags[i].name);
+        seen[i] = true;
+        return apply(options, (enum flag)i, given);
+    }
+    return complain("unknown argument", argv[*at]);
+}
+
+static bool read_environment(struct options *options, const bool seen[FLAGS])
+{
+    for (int i = 0; i < FLAGS; i++) {
+        const char *value = flags[i].variable == NULL ? NULL : port_environment(flags[i].variable);
+        if (value != NULL && value[0] != '\0' && !seen[i] &&
+            (!flags[i].start_only || options->command == COMMAND_START) && !apply(options, (enum flag)i, value))
+            return false;
+    }
+    return true;
+}
+
+static bool make_absolute(struct options *options)
+{
+    char given[LIMIT_PATH];
+
+    memcpy(given, options->project_path, sizeof given);
+    if (port_real_path(given[0] == '\0' ? "." : given, options->project_path, sizeof options->project_path) != OK) {
+        char bytes[2 * LIMIT_PATH];
+        struct out out = OUT_ON(bytes);
+        out_format(&out, "%s: %s", given, port_last_error());
+        return complain("--project-path", out_cstr(&out));
+    }
+    if (options->token_file[0] != '\0') {
+        memcpy(given, options->token_file, sizeof given);
+        if (given[0] != '/' && port_real_path(given, options->token_file, sizeof options->token_file) != OK)
+            return complain("--token-file", port_last_error());
+    }
+    return true;
+}
+
+bool options_read(struct options *options, int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        enum daemon_command command;
+    } commands[] = {
+        {"start", COMMAND_START},      {"check", COMMAND_CHECK}, {"limits", COMMAND_LIMITS},
+        {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP}, {"-h", COMMAND_HELP},
+    };
+    bool seen[FLAGS] = {false}, found = false;
+
+    memset(options, 0, sizeof *options);
+    options->log_level = LOG_INFO;
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            options->command = commands[i].command;
+            found = true;
+        }
+    if (!found)
+        return complain(argc > 1 ? "unknown command" : "a command is missing (start, check, limits)",
+                        argc > 1 ? argv[1] : "");
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            options->command = COMMAND_HELP;
+            return true;
+        }
+        if (!read_flag(options, argc, argv, &i, seen))
+            return false;
+    }
+    if (options->command != COMMAND_START && options->command != COMMAND_CHECK)
+        return true;
+    return read_environment(options, seen) && make_absolute(options);
+}

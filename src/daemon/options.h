@@ -1,0 +1,27 @@
+/* The command line of charter-daemon, and the environment variables that stand in for flags. */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include "base/limits.h"
+#include "base/log.h"
+
+#define OPTIONS_URLS 4
+
+enum daemon_command { COMMAND_START, COMMAND_CHECK, COMMAND_LIMITS, COMMAND_VERSION, COMMAND_HELP };
+
+struct options {
+    enum daemon_command command;
+    char project_path[LIMIT_PATH]; /* absolute, without links */
+    char gateways[OPTIONS_URLS][LIMIT_URL];
+    size_t gateway_count;
+    char token_file[LIMIT_PATH];
+    bool background;
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* False when the program is to end with exit code 2: the reason has been said on stderr. */
+bool options_read(struct options *options, int argc, char **argv);
+extern const char options_help[];
+
+#endif

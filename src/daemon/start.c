@@ -1,0 +1,226 @@
+/* From options to a daemon that is ready, in the order that safety asks for: the lock before anything is touched, the epoch on disk before
+ * it is used, the journal replayed and the dead daemon's processes gone before anything is started, the socket last. */
+#include "daemon/daemon.h"
+
+#include "base/log.h"
+#include "json/read.h"
+#include "port.h"
+
+#include <string.h>
+
+static bool end_with(struct daemon *daemon, enum exit_code code)
+{
+    daemon->exit_code = code;
+    return false;
+}
+
+static bool storage_failed(struct daemon *daemon, const char *what, const char *path)
+{
+    log_error("daemon", "%s %s: %s", what, path, port_last_error());
+    return end_with(daemon, EXIT_STORAGE);
+}
+
+static void path_in(const struct daemon *daemon, const char *name, char path[LIMIT_PATH])
+{
+    struct out out = out_on(path, LIMIT_PATH);
+    out_format(&out, "%s/%s", daemon->directory, name);
+    out_cstr(&out);
+}
+
+static bool make_directories(struct daemon *daemon)
+{
+    static const char *const names[] = {"runs", "integrations"};
+    struct out out = OUT_ON(daemon->directory);
+    char path[LIMIT_PATH];
+
+    out_format(&out, "%s/.charter", daemon->project.root);
+    enum err err = port_make_directory(out_cstr(&out), 0700);
+    if (err != OK && err != ERR_EXISTS)
+        return storage_failed(daemon, "cannot make", daemon->directory);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        path_in(daemon, names[i], path);
+        err = port_make_directory(path, 0700);
+        if (err != OK && err != ERR_EXISTS)
+            return storage_failed(daemon, "cannot make", path);
+    }
+    return true;
+}
+
+static bool take_lock(struct daemon *daemon)
+{
+    char path[LIMIT_PATH];
+    int64_t holder;
+
+    path_in(daemon, "lock", path);
+    if (port_open(path, PORT_CREATE, &daemon->lock_fd) != OK)
+        return storage_failed(daemon, "cannot open", path);
+    enum err err = port_lock(daemon->lock_fd, &holder);
+    if (err == OK)
+        return true;
+    if (err != ERR_BUSY)
+        return storage_failed(daemon, "cannot lock", path);
+    if (holder > 0)
+        log_error("daemon", "a daemon runs this project already: pid %lld holds %s", (long long)holder, path);
+    else
+        log_error("daemon", "a daemon runs this project already: it holds %s", path);
+    return end_with(daemon, EXIT_RUNNING);
+}
+
+static bool take_identity(struct daemon *daemon)
+{
+    enum err err = identity_start(&daemon->identity, daemon->directory, daemon->loop.wall_ms);
+
+    if (err == ERR_DAMAGED) {
+        log_error("daemon", "%s/daemon.json is damaged; restore it, or remove it to go on under a new id", daemon->directory);
+        return end_with(daemon, EXIT_DAMAGED);
+    }
+    if (err != OK)
+        return storage_failed(daemon, "cannot write daemon.json in", daemon->directory);
+    memcpy(daemon->engine.daemon_id, daemon->identity.id, sizeof daemon->identity.id);
+    return true;
+}
+
+/* --- replay ------------------------------------------------------------------------------------------------------------------ */
+
+/* The daemon's own events tell how the last one ended; the rest is for the engine. */
+static enum err on_record(void *context, const struct journal_record *record)
+{
+    struct daemon *daemon = context;
+    char type[32];
+    struct str data;
+
+    if (record->event.n > 0) {
+        source_text(record->event, "type", type, sizeof type);
+        if (strcmp(type, "daemon.started") == 0) {
+            daemon->crashed = true;
+            if (json_member(record->event, "data", &data))
+                source_text(data, "version", daemon->last_version, sizeof daemon->last_version);
+        } else if (strcmp(type, "daemon.stopped") == 0) {
+            daemon->crashed = false;
+        }
+    }
+    return event_replay(&daemon->engine, record);
+}
+
+static void mask(void *context, char *text, size_t *n)
+{
+    const struct daemon *daemon = context;
+    mask_event(&daemon->engine.mask, text, n);
+}
+
+static bool open_journal(struct daemon *daemon)
+{
+    struct journal_report report = {.cut_bytes = 0};
+    char path[LIMIT_PATH];
+
+    path_in(daemon, "journal", path);
+    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, LIMIT_JOURNAL, on_record, daemon, &report);
+    if (err == OK && report.cut_bytes > 0)
+        log_warning("journal", "%s", report.text);
+    if (err == OK) {
+        daemon->journal.mask = mask;
+        daemon->journal.mask_context = daemon;
+        daemon->journal.on_segment = daemon_on_segment;
+        daemon->journal.on_segment_context = daemon;
+        return true;
+    }
+    if (err == ERR_DAMAGED || err == ERR_UNSUPPORTED || err == ERR_FULL) {
+        log_error("journal", "%s", err == ERR_FULL ? "it holds more runs than this build has room for"
+                                   : report.text[0] != '\0' ? report.text
+                                                            : err_text(err));
+        return end_with(daemon, EXIT_DAMAGED);
+    }
+    log_error("journal", "%s: %s: %s", path, report.text[0] != '\0' ? report.text : "cannot be opened", port_last_error());
+    return end_with(daemon, EXIT_STORAGE);
+}
+
+/* --- what the dead daemon left ------------------------------------------------------------------------------------------------- */
+
+static void kill_left_over(void *context, int64_t pid)
+{
+    unsigned *count = context;
+    port_kill_group(pid, PORT_KILL);
+    port_kill(pid, PORT_KILL);
+    ++*count;
+}
+
+static void kill_left_overs(struct daemon *daemon)
+{
+    char mark[LIMIT_DAEMON_ID + 32];
+    struct out out = OUT_ON(mark);
+    unsigned count = 0;
+
+    out_format(&out, "CHARTER_DAEMON_ID=%s", daemon->identity.id);
+    if (port_find_marked(out_cstr(&out), kill_left_over, &count) != OK && daemon->crashed)
+        log_warning("daemon", "this platform cannot tell processes that the last daemon left behind; none were killed");
+    if (count > 0)
+        log_warning("daemon", "%u processes that the last daemon had left behind were killed", count);
+}
+
+static bool find_run(void *context, const char *run_id, uint64_t *created_seq)
+{
+    struct daemon *daemon = context;
+    struct run *run = table_find(&daemon->engine.table, str_of(run_id));
+    struct ended_run *ended = table_find_ended(&daemon->engine.table, str_of(run_id));
+
+    if (run == NULL && ended == NULL)
+        return false;
+    *created_seq = run != NULL ? run->created_seq : ended->created_seq;
+    return true;
+}
+
+static bool listen(struct daemon *daemon)
+{
+    daemon->dispatcher = (struct rpc_dispatcher){.methods = daemon_methods, .count = daemon_method_count,
+                                                 .context = daemon, .on_command = daemon_on_command};
+    if (control_start(&daemon->control, &daemon->loop, &daemon->journal, daemon->directory, &daemon->dispatcher, find_run,
+                      daemon) == OK)
+        return true;
+    return storage_failed(daemon, "cannot listen at", daemon->control.path);
+}
+
+static const char *start_reason(const struct daemon *daemon)
+{
+    if (daemon->crashed)
+        return "crash";
+    return daemon->last_version[0] != '\0' && strcmp(daemon->last_version, CHARTER_VERSION) != 0 ? "upgrade" : "start";
+}
+
+bool daemon_start(struct daemon *daemon)
+{
+    memcpy(daemon->project.root, daemon->options.project_path, sizeof daemon->project.root);
+    daemon->lock_fd = -1;
+    daemon->stop_at_ms = -1;
+    if (port_signals_start() != OK)
+        return storage_failed(daemon, "signals", "");
+    loop_start(&daemon->loop);
+    daemon->started_ms = daemon->loop.now_ms;
+    engine_start(&daemon->engine, &daemon->loop, &daemon->journal, &daemon->project, &daemon->workspace);
+
+    if (!make_directories(daemon) || !take_lock(daemon))
+        return false;
+    if (!daemon_load_project(daemon))
+        return end_with(daemon, EXIT_PROJECT);
+    if (!take_identity(daemon) || !open_journal(daemon))
+        return false;
+    kill_left_overs(daemon);
+    (void)port_become_subreaper();
+
+    const char *reason = start_reason(daemon);
+    daemon_say_started(daemon, reason);
+    engine_resume(&daemon->engine, daemon->crashed);
+    if (daemon->engine.fatal != OK || journal_commit(&daemon->journal, daemon->loop.now_ms) != OK)
+        return storage_failed(daemon, "cannot write the journal in", daemon->directory);
+
+    daemon_fill_host(daemon);
+    daemon->link_host.start_reason = reason;
+    daemon_link_options(daemon);
+    if (!listen(daemon))
+        return false;
+    if (link_start(&daemon->link, &daemon->loop, &daemon->journal, &daemon->link_host, &daemon->link_options) != OK)
+        return storage_failed(daemon, "no memory for the link", "");
+    log_info("daemon", "charter-daemon %s is ready: project %s at %s, pid %lld%s", CHARTER_VERSION, daemon->project.name,
+             daemon->project.root, (long long)port_pid(),
+             daemon->link_options.url_count == 0 ? ", without a gateway" : "");
+    return true;
+}

@@ -1,0 +1,134 @@
+/* One turn of the loop.  The order is the daemon's one safety rule: what handlers and the engine append is synced by the commit, and
+ * only behind it do processes start and bytes leave. */
+#include "daemon/daemon.h"
+
+#include "base/log.h"
+#include "port.h"
+
+#include <string.h>
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
+/* How long the loop may sleep: timers of fds and processes are its own; these are the tables' deadlines. */
+static int64_t longest_wait(const struct daemon *daemon)
+{
+    int64_t next = earlier(engine_next_ms(&daemon->engine), control_next_ms(&daemon->control));
+
+    next = earlier(next, journal_due_ms(&daemon->journal));
+    if (daemon->phase == DAEMON_DRAINING || daemon->phase == DAEMON_ENDING)
+        next = earlier(next, daemon->stop_at_ms);
+    if (next < 0)
+        return -1;
+    return next > daemon->loop.now_ms ? next - daemon->loop.now_ms : 0;
+}
+
+static void reap_children(struct daemon *daemon)
+{
+    int exit_code, signal;
+    int64_t pid;
+
+    /* Unknown ones are orphans that this subreaper inherited, or helpers that were given up. */
+    while (port_reap(&pid, &exit_code, &signal) == OK)
+        if (!helper_reaped(&daemon->loop, pid, exit_code, signal))
+            (void)engine_reaped(&daemon->engine, pid, exit_code, signal);
+}
+
+static void storage_failed(struct daemon *daemon)
+{
+    log_error("journal", "it cannot be written: %s; the daemon ends, a restart replays what is on disk", port_last_error());
+    daemon->exit_code = EXIT_STORAGE;
+    daemon->phase = DAEMON_DONE;
+}
+
+/* --- stopping ---------------------------------------------------------------------------------------------------------------- */
+
+void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_ms)
+{
+    if (daemon->phase != DAEMON_RUNNING) {
+        /* Asked again: at once. */
+        if (daemon->phase == DAEMON_DRAINING)
+            daemon->stop_at_ms = daemon->loop.now_ms;
+        return;
+    }
+    log_info("daemon", "stopping: %s%s", reason,
+             engine_is_executing(&daemon->engine) ? "; executing steps have their grace time" : "");
+    (void)str_copy(str_of(reason), daemon->stop_reason, sizeof daemon->stop_reason);
+    daemon->phase = DAEMON_DRAINING;
+    daemon->stop_at_ms = grace_ms < 0 ? -1 : daemon->loop.now_ms + grace_ms;
+    engine_stop(&daemon->engine, false);
+    loop_wake(&daemon->loop);
+}
+
+static void take_signals(struct daemon *daemon, const struct port_signals *signals)
+{
+    if (signals->reload > 0)
+        daemon_reload(daemon);
+    if (signals->terminate == 0)
+        return;
+    if (daemon->phase == DAEMON_RUNNING)
+        daemon_begin_stop(daemon, "signal", LIMIT_GRACE_MS);
+    for (unsigned i = daemon->stop_signals == 0 ? 1 : 0; i < signals->terminate; i++)
+        daemon_begin_stop(daemon, "signal", 0);
+    daemon->stop_signals += signals->terminate;
+}
+
+static void go_on_stopping(struct daemon *daemon)
+{
+    bool late = daemon->stop_at_ms >= 0 && daemon->loop.now_ms >= daemon->stop_at_ms;
+
+    if (daemon->phase == DAEMON_DRAINING && (late || !engine_is_executing(&daemon->engine))) {
+        daemon->phase = DAEMON_ENDING;
+        daemon->stop_at_ms = daemon->loop.now_ms + (daemon->stop_signals > 1 ? 0 : LIMIT_GRACE_MS);
+        engine_stop(&daemon->engine, true);
+    } else if (daemon->phase == DAEMON_ENDING && late && !engine_is_quiet(&daemon->engine)) {
+        engine_stop(&daemon->engine, true); /* SIGTERM became SIGKILL */
+        daemon->stop_at_ms = daemon->loop.now_ms + 500;
+    }
+    if (daemon->phase == DAEMON_ENDING && engine_is_quiet(&daemon->engine)) {
+        daemon_say_stopped(daemon);
+        daemon->phase = DAEMON_SAID;
+    }
+}
+
+static void close_when_said(struct daemon *daemon)
+{
+    if (daemon->phase != DAEMON_SAID)
+        return;
+    link_stop(&daemon->link);
+    if (!link_is_closed(&daemon->link))
+        return;
+    control_stop(&daemon->control);
+    log_info("daemon", "stopped");
+    daemon->phase = DAEMON_DONE;
+}
+
+/* --- the turn ------------------------------------------------------------------------------------------------------------------ */
+
+void daemon_turn(struct daemon *daemon)
+{
+    struct port_signals signals;
+
+    if (loop_wait(&daemon->loop, longest_wait(daemon), &signals) != OK)
+        log_error("daemon", "waiting failed: %s", port_last_error());
+    reap_children(daemon);
+    take_signals(daemon, &signals);
+    control_retry(&daemon->control);
+    engine_advance(&daemon->engine);
+    go_on_stopping(daemon);
+
+    if (daemon->engine.fatal != OK || journal_commit(&daemon->journal, daemon->loop.now_ms) != OK) {
+        storage_failed(daemon);
+        return;
+    }
+
+    engine_act(&daemon->engine);
+    link_after_commit(&daemon->link);
+    control_after_commit(&daemon->control);
+    daemon_retain(daemon);
+    close_when_said(daemon);
+    if (daemon->journal.urgent)
+        loop_wake(&daemon->loop); /* acting has appended something: it has a commit of its own coming */
+}

@@ -1,0 +1,488 @@
+/* Submissions, and answers that must be worked out from files: each in a helper process, so that a large project, a slow disk or a hostile
+ * pattern holds up its own caller alone.  A job's views of the request are good until the helper has been forked: it has its own copy. */
+#include "run/job.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "json/read.h"
+#include "port.h"
+
+#include <string.h>
+
+#define JOB_TIMEOUT_MS 20000
+#define JOB_CPU_S 10
+
+static struct job *find_free(struct engine *engine)
+{
+    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
+        if (engine->jobs[i].kind == JOB_FREE)
+            return &engine->jobs[i];
+    return NULL;
+}
+
+bool job_has_command(const struct engine *engine, const char *key)
+{
+    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++) {
+        const struct job *job = &engine->jobs[i];
+        if (job->kind != JOB_FREE && job->call.command.present && strcmp(job->call.command.key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* --- in the helper ------------------------------------------------------------------------------------------------------- */
+
+static int write_ended(struct job *job, struct out *answer)
+{
+    struct engine *engine = job->engine;
+    struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
+    struct run *run = table_find(&engine->table, str_of(job->run_id));
+    struct json_writer w = json_writer(answer);
+
+    json_object(&w);
+    json_key(&w, "ok");
+    if (job->kind == JOB_ARTIFACTS) {
+        uint64_t seq = run != NULL ? run->created_seq : ended->created_seq;
+        if (!view_artifacts(engine, &w, job->run_id, seq))
+            return 1;
+    } else if (!view_ended_whole(engine, &w, ended)) {
+        return 1;
+    }
+    json_object_end(&w);
+    return 0;
+}
+
+static int job_work(void *context, struct out *answer)
+{
+    struct job *job = context;
+    struct engine *engine = job->engine;
+    struct project_submission submission = {
+        .workflow_id = str_of(job->workflow_id),
+        .run_id = str_of(job->run_id),
+        .inputs = job->inputs,
+        .digest_only = job->kind == JOB_COMPARE,
+    };
+
+    switch (job->kind) {
+    case JOB_SUBMIT:
+    case JOB_COMPARE:
+        project_submit(engine->workspace, engine->project, &submission, answer);
+        break;
+    case JOB_LIST:
+        project_list(engine->workspace, engine->project, answer);
+        break;
+    case JOB_SHOW:
+        project_show(engine->workspace, engine->project, str_of(job->workflow_id), answer);
+        break;
+    case JOB_STATUS:
+    case JOB_ARTIFACTS:
+        return write_ended(job, answer);
+    case JOB_FREE:
+        break;
+    }
+    return 0;
+}
+
+/* --- what became of it ----------------------------------------------------------------------------------------------------- */
+
+static void answer_run(struct engine *engine, struct rpc_call *call, struct run *run)
+{
+    struct json_writer writer, *w = rpc_answer_begin(call, &writer);
+    if (w == NULL)
+        return;
+    view_run(engine, w, run, true);
+    rpc_answer_end(call, w);
+}
+
+static void refuse_busy(struct engine *engine, struct rpc_call *call, const char *what)
+{
+    struct rpc_error error;
+    rpc_error_set(&error, RPC_BUSY, "busy: %s", what);
+    (void)str_copy(STR("{\"retry_after_ms\":1000}"), error.data, sizeof error.data);
+    engine_refuse(engine, call, &error);
+}
+
+static void refuse_conflict(struct engine *engine, struct rpc_call *call, const char *run_id)
+{
+    struct rpc_error error;
+    rpc_error_set(&error, RPC_RUN_ID_CONFLICT, "run \"%s\" was started with another workflow or other inputs", run_id);
+    struct out data = OUT_ON(error.data);
+    struct json_writer w = json_writer(&data);
+    json_object(&w);
+    json_put_text(&w, "run_id", run_id);
+    json_object_end(&w);
+    out_cstr(&data);
+    engine_refuse(engine, call, &error);
+}
+
+static void write_created(struct json_writer *w, const struct job *job, const struct project_accepted *accepted,
+                          struct str labels)
+{
+    json_put_text(w, "workflow_id", job->workflow_id);
+    json_put_raw(w, "inputs", accepted->inputs);
+    json_put_raw(w, "labels", labels);
+    event_who(w, &job->call, job->actor);
+    json_put_text(w, "plan_sha256", accepted->plan_sha256);
+}
+
+static void write_created_memo(struct json_writer *memo, const struct job *job, const struct project_accepted *accepted)
+{
+    json_put_i64(memo, "steps", accepted->steps);
+    json_put_i64(memo, "concurrency", accepted->concurrency);
+    json_put_i64(memo, "max_parallel", accepted->max_parallel);
+    json_put_i64(memo, "timeout_ms", accepted->timeout_ms);
+    json_put_text(memo, "inputs_sha256", accepted->inputs_sha256);
+    if (job->call.command.present)
+        command_write(memo, &job->call.command, job->run_id, NULL);
+}
+
+static void accept_run(struct engine *engine, struct job *job, const struct project_accepted *accepted, struct str labels)
+{
+    struct run *run = table_add(&engine->table, (unsigned)accepted->steps);
+    struct json_writer *w;
+    struct str data;
+
+    if (run == NULL) {
+        refuse_busy(engine, &job->call, "the run table is full");
+        return;
+    }
+    memcpy(run->id, job->run_id, sizeof run->id);
+    run->concurrency = (uint16_t)accepted->concurrency;
+    run->max_parallel = (uint16_t)accepted->max_parallel;
+    run->timeout_ms = accepted->timeout_ms;
+    w = event_begin(engine, run, EVENT_RUN_CREATED, STEP_NONE);
+    if (w == NULL)
+        return;
+    write_created(w, job, accepted, labels);
+    write_created_memo(event_memo(engine), job, accepted);
+    if (!event_end(engine, run, EVENT_RUN_CREATED, STEP_NONE)) {
+        table_remove(&engine->table, run);
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_INVALID_INPUT, "inputs and labels are too long for one event");
+        engine_refuse(engine, &job->call, &error);
+        return;
+    }
+    if (source_data(engine, run->created, &data) != OK || !event_take_created(run, data, accepted->inputs_sha256) ||
+        source_index_plan(engine, run) != OK)
+        log_error("run", "%s: plan.json, just written, cannot be read back", run->id);
+    if (job->call.command.present)
+        command_remember(&engine->commands, &job->call.command, run->id, NULL);
+    engine_attend(engine, run);
+    /* So that the answer says what holds when it is read: a run for which there is a place has begun. */
+    engine_advance(engine);
+    run = table_find(&engine->table, str_of(job->run_id));
+    if (run != NULL)
+        answer_run(engine, &job->call, run);
+}
+
+static bool is_same(struct engine *engine, const struct job *job, const char *digest)
+{
+    struct run *run = table_find(&engine->table, str_of(job->run_id));
+    struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
+    const unsigned char *known = run != NULL ? run->inputs_digest : ended != NULL ? ended->inputs_digest : NULL;
+    char hex[64], workflow_id[LIMIT_NAME + 1] = "";
+    struct out out = OUT_ON(hex);
+    struct str data;
+
+    if (known == NULL)
+        return false;
+    if (source_data(engine, run != NULL ? run->created : ended->created, &data) == OK)
+        source_text(data, "workflow_id", workflow_id, sizeof workflow_id);
+    out_hex(&out, known, 32);
+    return str_is(out_view(&out), digest) && strcmp(workflow_id, job->workflow_id) == 0;
+}
+
+static void on_submitted(struct engine *engine, struct job *job, struct str result, struct str labels)
+{
+    struct project_accepted accepted;
+
+    if (!project_accepted_read(result, &accepted)) {
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_INTERNAL_ERROR, "the submission's helper gave no sense");
+        engine_refuse(engine, &job->call, &error);
+        return;
+    }
+    if (job->kind == JOB_SUBMIT) {
+        accept_run(engine, job, &accepted, labels);
+    } else if (!is_same(engine, job, accepted.inputs_sha256)) {
+        refuse_conflict(engine, &job->call, job->run_id);
+    } else {
+        if (job->call.command.present)
+            engine_remember(engine, &job->call.command, job->run_id);
+        job->kind = JOB_FREE; /* its place serves the answer */
+        struct rpc_call call = job->call;
+        if (!job_status(engine, &call, job->run_id))
+            refuse_busy(engine, &call, "too many requests are being worked on");
+    }
+}
+
+static void on_job_done(struct helper *helper, enum err outcome, struct str answer, int exit_code)
+{
+    struct job *job = helper->owner;
+    struct engine *engine = job->engine;
+    struct project_answer read;
+    struct rpc_error error;
+
+    rpc_resume(&job->call);
+    if (outcome != OK || exit_code != 0) {
+        rpc_error_set(&error, outcome == ERR_TIMEOUT ? RPC_TIMEOUT : RPC_INTERNAL_ERROR, "%.*s",
+                      outcome == OK ? 40 : (int)(answer.n < 200 ? answer.n : 200),
+                      outcome == OK ? "its events are held by the journal no longer" : answer.p);
+        engine_refuse(engine, &job->call, &error);
+    } else if (!project_answer_read(answer, &read) || !read.ok) {
+        error.code = read.code;
+        memcpy(error.message, read.message, sizeof error.message);
+        memcpy(error.data, read.data, sizeof error.data);
+        engine_refuse(engine, &job->call, &error);
+    } else if (job->kind == JOB_SUBMIT || job->kind == JOB_COMPARE) {
+        on_submitted(engine, job, read.result, str_range(job->labels_text, job->labels_n));
+    } else {
+        rpc_answer_raw(&job->call, read.result);
+    }
+    if (!helper_running(&job->helper))
+        job->kind = JOB_FREE;
+    loop_wake(engine->loop); /* whoever waits for a free place is looked at again */
+}
+
+static bool start_job(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind)
+{
+    struct helper_job work = {.work = job_work, .context = job, .cpu_s = JOB_CPU_S, .timeout_ms = JOB_TIMEOUT_MS,
+                              .buffer = job->buffer, .size = sizeof job->buffer, .on_done = on_job_done};
+    struct rpc_error error;
+
+    job->kind = kind;
+    job->helper.owner = job;
+    if (helper_start(engine->loop, &job->helper, &work) != OK) {
+        job->kind = JOB_FREE;
+        rpc_error_set(&error, RPC_BUSY, "busy: no helper process could be started: %s", port_last_error());
+        (void)str_copy(STR("{\"retry_after_ms\":1000}"), error.data, sizeof error.data);
+        engine_refuse(engine, call, &error);
+        return true;
+    }
+    rpc_put_off(call, &job->call);
+    return true;
+}
+
+/* --- the methods ------------------------------------------------------------------------------------------------------------ */
+
+bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id)
+{
+    struct run *run = table_find(&engine->table, str_of(run_id));
+    struct job *job;
+
+    if (run != NULL) {
+        answer_run(engine, call, run);
+        return true;
+    }
+    if (table_find_ended(&engine->table, str_of(run_id)) == NULL) {
+        engine_refuse_run(engine, call, run_id);
+        return true;
+    }
+    job = find_free(engine);
+    if (job == NULL)
+        return false;
+    (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
+    return start_job(engine, call, job, JOB_STATUS);
+}
+
+void run_on_artifacts(void *context, struct rpc_call *call, struct str params)
+{
+    struct named {
+        char run_id[LIMIT_RUN_ID + 1];
+    } read;
+    static const struct json_field fields[] = {
+        {"run_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, run_id), LIMIT_RUN_ID + 1, 0, 0},
+    };
+    struct engine *engine = context;
+
+    if (!rpc_params(call, params, fields, 1, &read))
+        return;
+    if (table_find(&engine->table, str_of(read.run_id)) == NULL &&
+        table_find_ended(&engine->table, str_of(read.run_id)) == NULL) {
+        engine_refuse_run(engine, call, read.run_id);
+        return;
+    }
+    struct job *job = find_free(engine);
+    if (job == NULL) {
+        call->again = true;
+        return;
+    }
+    memcpy(job->run_id, read.run_id, sizeof job->run_id);
+    (void)start_job(engine, call, job, JOB_ARTIFACTS);
+}
+
+void run_on_workflows_list(void *context, struct rpc_call *call, struct str params)
+{
+    struct job *job = find_free(context);
+    (void)params;
+    if (job == NULL)
+        call->again = true;
+    else
+        (void)start_job(context, call, job, JOB_LIST);
+}
+
+void run_on_workflows_show(void *context, struct rpc_call *call, struct str params)
+{
+    struct named {
+        char workflow_id[LIMIT_NAME + 1];
+    } read;
+    static const struct json_field fields[] = {
+        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, workflow_id), LIMIT_NAME + 1, 0, 0},
+    };
+    struct job *job = find_free(context);
+
+    if (!rpc_params(call, params, fields, 1, &read))
+        return;
+    if (job == NULL) {
+        call->again = true;
+        return;
+    }
+    memcpy(job->workflow_id, read.workflow_id, sizeof job->workflow_id);
+    (void)start_job(context, call, job, JOB_SHOW);
+}
+
+/* --- run.start ---------------------------------------------------------------------------------------------------------------- */
+
+struct start_params {
+    char workflow_id[LIMIT_NAME + 1], run_id[LIMIT_RUN_ID + 1], actor[LIMIT_KEY + 1];
+    struct str inputs, labels;
+};
+
+static bool check_labels(struct rpc_call *call, struct str labels)
+{
+    struct json_walk walk = json_walk(labels);
+    char key[LIMIT_LABEL_KEY + 1], value[LIMIT_LABEL_VALUE + 1];
+    struct str name, raw, again;
+
+    for (int count = 1; json_walk_next(&walk, &name, &raw); count++) {
+        if (count > LIMIT_LABELS) {
+            rpc_refuse_params(call, "labels", "has more labels than are allowed");
+            return false;
+        }
+        if (!json_string_copy(name, key, sizeof key) || key[0] == '\0') {
+            rpc_refuse_params(call, "labels", "has a name that is empty or too long");
+            return false;
+        }
+        if (!json_string_copy(raw, value, sizeof value)) {
+            rpc_refuse_params(call, "labels", "has a value that is no string, or too long");
+            return false;
+        }
+        struct json_walk rest = walk;
+        struct str ignored;
+        while (json_walk_next(&rest, &again, &ignored))
+            if (json_string_equal(again, name)) {
+                rpc_refuse_params(call, "labels", "has the same name twice");
+                return false;
+            }
+    }
+    return true;
+}
+
+static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
+{
+    struct rpc_error error;
+
+    if (engine->stopping || engine->draining) {
+        rpc_error_set(&error, RPC_NOT_READY, "the daemon is stopping");
+        engine_refuse(engine, call, &error);
+        return true;
+    }
+    if (journal_bytes(engine->journal) <= engine->journal->limit / 16 * 15)
+        return false;
+    rpc_error_set(&error, RPC_JOURNAL_FULL, "the journal is nearly full: %lld of %lld bytes; new runs are taken when the gateway has acknowledged events",
+                  (long long)journal_bytes(engine->journal), (long long)engine->journal->limit);
+    struct out data = OUT_ON(error.data);
+    struct json_writer w = json_writer(&data);
+    json_object(&w);
+    json_put_i64(&w, "bytes", journal_bytes(engine->journal));
+    json_put_i64(&w, "limit", engine->journal->limit);
+    json_object_end(&w);
+    out_cstr(&data);
+    engine_refuse(engine, call, &error);
+    return true;
+}
+
+static unsigned submissions(const struct engine *engine)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
+        count += engine->jobs[i].kind == JOB_SUBMIT;
+    return count;
+}
+
+/* Somebody else is submitting under the same id: whoever came second is looked at again when the first is through. */
+static bool is_being_submitted(const struct engine *engine, const char *run_id)
+{
+    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
+        if (engine->jobs[i].kind == JOB_SUBMIT && strcmp(engine->jobs[i].run_id, run_id) == 0)
+            return true;
+    return false;
+}
+
+static bool make_run_id(struct engine *engine, char run_id[LIMIT_RUN_ID + 1])
+{
+    unsigned char fresh[10];
+
+    if (port_random(fresh, sizeof fresh) != OK)
+        return false;
+    run_id[0] = 'r';
+    run_id[1] = '-';
+    ulid_next(&engine->ulid, (uint64_t)engine->loop->wall_ms, fresh, run_id + 2);
+    return true;
+}
+
+void run_on_start(void *context, struct rpc_call *call, struct str params)
+{
+    static const struct json_field fields[] = {
+        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct start_params, workflow_id), LIMIT_NAME + 1, 0, 0},
+        {"inputs", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, inputs), 0, 0, 0},
+        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, run_id), LIMIT_RUN_ID + 1, 0, 0},
+        {"labels", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, labels), 0, 0, 0},
+        {"actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, actor), LIMIT_KEY + 1, 0, 0},
+    };
+    struct start_params read = {.inputs = STR("{}"), .labels = STR("{}")};
+    struct engine *engine = context;
+
+    if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read) || !check_labels(call, read.labels))
+        return;
+    if (read.run_id[0] != '\0' && !project_is_id(str_of(read.run_id))) {
+        rpc_refuse_params(call, "run_id", "must be a letter or digit, then letters, digits, '.', '_', '-', at most 64");
+        return;
+    }
+    if (read.inputs.n > LIMIT_INPUTS) {
+        rpc_refuse_params(call, "inputs", "is longer than half a message");
+        return;
+    }
+    bool known = read.run_id[0] != '\0' && (table_find(&engine->table, str_of(read.run_id)) != NULL ||
+                                            table_find_ended(&engine->table, str_of(read.run_id)) != NULL);
+    if (!known && refuse_when_closed(engine, call))
+        return;
+    if (!known && engine->table.count + submissions(engine) >= LIMIT_RUNS) {
+        /* Those being submitted may yet be refused; the table is full only when it is. */
+        if (engine->table.count >= LIMIT_RUNS)
+            refuse_busy(engine, call, "the run table is full");
+        else
+            call->again = true;
+        return;
+    }
+    struct job *job = find_free(engine);
+    if (job == NULL || (read.run_id[0] != '\0' && is_being_submitted(engine, read.run_id))) {
+        call->again = true;
+        return;
+    }
+    memcpy(job->workflow_id, read.workflow_id, sizeof job->workflow_id);
+    memcpy(job->actor, read.actor, sizeof job->actor);
+    memcpy(job->run_id, read.run_id, sizeof job->run_id);
+    job->inputs = read.inputs;
+    struct out labels = OUT_ON(job->labels_text);
+    json_compact(read.labels, &labels);
+    job->labels_n = labels.n;
+    if (labels.overflow || (job->run_id[0] == '\0' && !make_run_id(engine, job->run_id))) {
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_INTERNAL_ERROR, labels.overflow ? "the labels are too long"
+                                                                  : "the system gives no random numbers");
+        engine_refuse(engine, call, &error);
+        return;
+    }
+    (void)start_job(engine, call, job, known ? JOB_COMPARE : JOB_SUBMIT);
+}

@@ -1,0 +1,18 @@
+/* Requests that a helper works on while their callers wait. */
+#ifndef RUN_JOB_H
+#define RUN_JOB_H
+
+#include "run/engine.h"
+
+/* Answers with the run as it is: at once, or by a helper where it has ended.  False: no helper is free, nothing was done. */
+bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id);
+/* Whether the command with this key is being worked on. */
+bool job_has_command(const struct engine *engine, const char *key);
+
+/* Shared with run/methods.c: errors that are outcomes of commands are remembered, then told. */
+void engine_refuse(struct engine *engine, struct rpc_call *call, const struct rpc_error *error);
+void engine_refuse_run(struct engine *engine, struct rpc_call *call, const char *run_id);
+/* A command that caused no event of its own has a record of its own. */
+void engine_remember(struct engine *engine, const struct rpc_command *command, const char *run_id);
+
+#endif

@@ -1,0 +1,28 @@
+/* Secrets' values, so that they can be hidden as *** wherever they would turn up in an event (contract §3).  Matching is on decoded text:
+ * no way of escaping in JSON hides a value.  A value of several lines is hidden line by line too, as logs come in lines. */
+#ifndef RUN_MASK_H
+#define RUN_MASK_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#define MASK_PATTERNS 128
+#define MASK_BYTES 8192
+#define MASK_SHORTEST 4 /* bytes; shorter values would turn half of every log into stars */
+
+struct mask {
+    size_t count, used;
+    struct {
+        uint16_t offset, length;
+    } patterns[MASK_PATTERNS];
+    char bytes[MASK_BYTES];
+};
+
+/* Adds a value and its lines; one that is known already costs nothing.  ERR_INVALID: shorter than MASK_SHORTEST; ERR_FULL: no room. */
+enum err mask_learn(struct mask *mask, struct str value);
+/* Hides the values in the strings and numbers of an event's `data`; names of the event's own members stay.  Shortens in place. */
+void mask_event(const struct mask *mask, char *text, size_t *n);
+/* The same in plain text. */
+void mask_text(const struct mask *mask, char *text, size_t *n);
+
+#endif

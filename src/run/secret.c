@@ -1,0 +1,72 @@
+/* Secrets are read where they are needed, from the daemon's environment or a file, and kept nowhere but in the mask that hides them. */
+#include "run/engine.h"
+
+#include "json/read.h"
+#include "port.h"
+
+#include <string.h>
+
+static enum err refuse(enum err err, char *reason, const char *what, const char *name, const char *fact)
+{
+    struct out out = out_on(reason, LIMIT_TEXT);
+    out_format(&out, "secret from %s %s: %s", what, name, fact);
+    out_cstr(&out);
+    return err;
+}
+
+enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size, struct str *value,
+                       char *reason)
+{
+    char name[LIMIT_PATH], path[2 * LIMIT_PATH];
+    const char *what = "file";
+    size_t got = 0;
+
+    source_text(declaration, "env", name, sizeof name);
+    if (name[0] != '\0') {
+        const char *set = port_environment(name);
+        what = "environment variable";
+        if (set == NULL)
+            return refuse(ERR_NOT_FOUND, reason, what, name, "is not set");
+        got = strlen(set);
+        if (!str_copy(str_of(set), text, size))
+            return refuse(ERR_NOT_FOUND, reason, what, name, "is too long");
+    } else {
+        source_text(declaration, "file", name, sizeof name);
+        struct out out = OUT_ON(path);
+        out_format(&out, "%s%s%s", name[0] == '/' ? "" : engine->project->root, name[0] == '/' ? "" : "/", name);
+        enum err err = port_read_file(out_cstr(&out), text, size, &got);
+        if (err != OK)
+            return refuse(ERR_NOT_FOUND, reason, what, name,
+                          err == ERR_TOO_LARGE ? "is too large" : port_last_error());
+        if (got > 0 && text[got - 1] == '\n')
+            got--;
+    }
+    *value = str_range(text, got);
+    enum err err = mask_learn(&engine->mask, *value);
+    if (err == OK)
+        return OK;
+    return refuse(ERR_INVALID, reason, what, name,
+                  err == ERR_INVALID ? "is shorter than 4 bytes, too short to be hidden in logs"
+                                     : "is more than can be hidden (8 KiB of secrets in all)");
+}
+
+bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT])
+{
+    struct str config = str_range(engine->project->config, engine->project->config_size), secrets, name, declaration;
+    char text[LIMIT_TOKEN], ignored[LIMIT_TEXT];
+    bool all_hidden = true;
+    struct str value;
+
+    if (!json_member(config, "secrets", &secrets))
+        return true;
+    struct json_walk walk = json_walk(secrets);
+    while (json_walk_next(&walk, &name, &declaration)) {
+        /* What cannot be read now may be there when a process needs it; what cannot be hidden is refused at once. */
+        if (engine_secret(engine, declaration, text, sizeof text, &value, ignored) == ERR_INVALID) {
+            (void)str_copy(str_of(ignored), reason, LIMIT_TEXT);
+            all_hidden = false;
+        }
+    }
+    port_wipe(text, sizeof text);
+    return all_hidden;
+}

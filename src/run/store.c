@@ -1,0 +1,210 @@
+/* Making an artifact of a value: copied, hashed and synced by a helper, so that the loop never waits for a disk.  The name of the file is its
+ * SHA-256, so the same content is stored once. */
+#include "run/engine.h"
+
+#include "base/hash.h"
+#include "json/read.h"
+#include "port.h"
+
+#include <string.h>
+
+#define STORE_TIMEOUT_MS 120000
+
+/* --- in the helper -------------------------------------------------------------------------------------------------- */
+
+struct store_source {
+    const struct process *process;
+    int fd;
+    int64_t size;
+};
+
+static int say(struct out *answer, const char *kind, const char *message)
+{
+    struct json_writer w = json_writer(answer);
+    json_object(&w);
+    json_put_text(&w, "kind", kind);
+    json_put_text(&w, "message", message);
+    json_object_end(&w);
+    return 1;
+}
+
+/* The directories that a result's path leads through, and the file itself, must be what they seem: no links, nothing outside. */
+static bool is_inside(const char *directory, const char *path)
+{
+    char real[LIMIT_PATH], root[LIMIT_PATH];
+    size_t n;
+
+    if (port_real_path(directory, root, sizeof root) != OK || port_real_path(path, real, sizeof real) != OK)
+        return false;
+    n = strlen(root);
+    return strncmp(real, root, n) == 0 && real[n] == '/';
+}
+
+static enum err read_source(const struct store_source *source, int64_t offset, char *to, size_t size, size_t *got)
+{
+    struct out out = out_on(to, size);
+    const struct process *process = source->process;
+    int64_t left = source->size - offset;
+
+    if ((int64_t)size > left)
+        size = (size_t)left;
+    if (source->fd >= 0)
+        return port_read_at(source->fd, to, size, offset, got);
+    enum err err = intake_read(&process->intake, process->store_from + (uint64_t)offset, size, &out);
+    *got = out.n;
+    return err;
+}
+
+static enum err copy_hashing(const struct store_source *source, int to, char sha_hex[65])
+{
+    char bytes[16384];
+    unsigned char digest[32];
+    struct sha256 sha;
+    int64_t offset = 0;
+    size_t got, put;
+
+    sha256_start(&sha);
+    while (offset < source->size) {
+        enum err err = read_source(source, offset, bytes, sizeof bytes, &got);
+        if (err == OK && got == 0)
+            err = ERR_END;
+        if (err == OK)
+            err = port_write_at(to, str_range(bytes, got), offset, &put);
+        if (err != OK)
+            return err;
+        sha256_add(&sha, str_range(bytes, got));
+        offset += (int64_t)got;
+    }
+    sha256_end(&sha, digest);
+    struct out hex = out_on(sha_hex, 65);
+    out_hex(&hex, digest, sizeof digest);
+    out_cstr(&hex);
+    return port_sync(to);
+}
+
+static int store_work(void *context, struct out *answer)
+{
+    const struct process *process = context;
+    const struct engine *engine = process->engine;
+    struct store_source source = {.process = process, .fd = -1, .size = (int64_t)process->store_length};
+    char directory[LIMIT_PATH], temporary[LIMIT_PATH + 32], final[LIMIT_PATH + 80], runs[LIMIT_PATH];
+    struct artifact artifact;
+    struct port_stat stat;
+    struct out out;
+    int fd;
+
+    if (process->store_path[0] != '\0') {
+        char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1], files[LIMIT_PATH], path[2 * LIMIT_PATH];
+        if (source_names(process->engine, process->run, process->step, id, output) != OK)
+            return say(answer, "template", "the run's plan.json cannot be read");
+        source_run_path(engine, process->run->id, "files/", files);
+        out = (struct out){.p = files, .cap = sizeof files, .n = strlen(files)};
+        out_text(&out, id);
+        out_cstr(&out);
+        out = OUT_ON(path);
+        out_format(&out, "%s/%s", files, process->store_path);
+        out_cstr(&out);
+        if (process->store_path[0] == '/' || !is_inside(files, path))
+            return say(answer, "protocol", "result.artifact.path must name a file inside artifacts_dir");
+        if (port_open(path, PORT_READ, &source.fd) != OK || port_stat_fd(source.fd, &stat) != OK || stat.kind != PORT_FILE)
+            return say(answer, "protocol", "result.artifact.path is no file that can be read");
+        source.size = stat.size;
+    }
+    if (source.size > LIMIT_ARTIFACT)
+        return say(answer, "too_large", "the artifact is larger than an artifact may be");
+
+    source_run_path(engine, process->run->id, "artifacts", directory);
+    (void)port_make_directory(directory, 0700);
+    out = OUT_ON(temporary);
+    out_format(&out, "%s/.new-%lld", directory, (long long)port_pid());
+    out_cstr(&out);
+    if (port_open(temporary, PORT_CREATE_NEW, &fd) != OK)
+        return say(answer, "too_large", port_last_error());
+    enum err err = copy_hashing(&source, fd, artifact.sha256);
+    port_close(fd);
+    out = OUT_ON(final);
+    out_format(&out, "%s/%s", directory, artifact.sha256);
+    if (err == OK)
+        err = port_rename(temporary, out_cstr(&out));
+    if (err == OK)
+        err = port_sync_directory(directory);
+    source_run_path(engine, process->run->id, "", runs);
+    if (err == OK)
+        err = port_sync_directory(runs);
+    if (err != OK) {
+        char words[160];
+        out = OUT_ON(words);
+        out_format(&out, "the artifact cannot be stored: %s", port_last_error());
+        (void)port_unlink(temporary);
+        return say(answer, "too_large", out_cstr(&out));
+    }
+
+    artifact.bytes = source.size;
+    out = OUT_ON(artifact.path);
+    out_format(&out, ".charter/runs/%s/artifacts/%s", process->run->id, artifact.sha256);
+    out_cstr(&out);
+    (void)str_copy(str_of(process->store_media), artifact.media_type, sizeof artifact.media_type);
+    struct json_writer w = json_writer(answer);
+    artifact_write(&w, &artifact);
+    return 0;
+}
+
+/* --- in the daemon ---------------------------------------------------------------------------------------------------- */
+
+static enum failure_kind kind_of(struct str raw)
+{
+    return json_string_is(raw, "protocol")   ? FAILURE_PROTOCOL
+           : json_string_is(raw, "template") ? FAILURE_TEMPLATE
+                                             : FAILURE_TOO_LARGE;
+}
+
+static void on_stored(struct helper *helper, enum err outcome, struct str answer, int exit_code)
+{
+    struct process *process = helper->owner;
+    struct engine *engine = process->engine;
+    struct str kind = STR_NONE, message = STR_NONE;
+
+    process->storing = false;
+    if (process->failure.kind != FAILURE_NONE) {
+        engine->act = true; /* cancelled meanwhile: the end of the process tells */
+        if (process->state == PROCESS_IDLE)
+            engine_step_failed(engine, process);
+    } else if (outcome == OK && exit_code == 0) {
+        engine_step_value(engine, process, STR_NONE, answer);
+    } else {
+        if (outcome == OK) {
+            (void)json_member(answer, "kind", &kind);
+            (void)json_member(answer, "message", &message);
+            char text[256];
+            (void)json_string_copy(message, text, sizeof text);
+            failure_set(&process->failure, kind_of(kind), "%s", text);
+        } else {
+            failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %.*s", STR_ARG(answer));
+        }
+        engine_step_failed(engine, process);
+    }
+    intake_next(&process->intake);
+    process->out.wanted = PORT_READABLE;
+    engine->act = true;
+    loop_wake(engine->loop);
+}
+
+void store_start(struct engine *engine, struct process *process)
+{
+    struct helper_job job = {
+        .work = store_work,
+        .context = process,
+        .timeout_ms = STORE_TIMEOUT_MS,
+        .buffer = process->store_answer,
+        .size = sizeof process->store_answer,
+        .on_done = on_stored,
+    };
+
+    process->store.owner = process;
+    process->storing = true;
+    if (helper_start(engine->loop, &process->store, &job) == OK)
+        return;
+    process->storing = false;
+    failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %s", port_last_error());
+    engine_step_failed(engine, process);
+}
