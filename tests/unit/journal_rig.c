@@ -142,6 +142,13 @@ void rig_store(uint32_t segment)
     port_close(fd);
 }
 
+void rig_remove(uint32_t segment)
+{
+    char path[400];
+    file_path(segment, path);
+    assert_int_equal(port_unlink(path), OK);
+}
+
 bool rig_exists(uint32_t segment)
 {
     char path[400];

@@ -44,6 +44,7 @@ void rig_commit(void);
 void rig_load(uint32_t segment);
 void rig_store(uint32_t segment);
 bool rig_exists(uint32_t segment);
+void rig_remove(uint32_t segment);
 /* The offset of line `index` in rig.file, its length with the line feed in *length. */
 size_t rig_line(size_t index, size_t *length);
 size_t rig_lines(void);

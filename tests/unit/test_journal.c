@@ -3,6 +3,7 @@
 #include "journal_rig.h"
 
 #include "journal/record.h"
+#include "port.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -572,6 +573,22 @@ static void journal_incomplete_checkpoint_keeps_old_segments(void **state)
     assert_false(rig_exists(2));
 }
 
+static void journal_start_may_have_found_half_a_checkpoint(void **state)
+{
+    (void)state;
+    rig.limit = 1;
+    rig.journal.on_segment = on_segment;
+    assert_int_equal(rig_open(), OK);
+    fill_segments(2);
+    assert_int_equal(rig_open(), OK);
+    assert_int_equal(journal_forget(journal(), 2), OK);
+    assert_true(rig_exists(1));
+    fill_segments(3);
+    assert_int_equal(journal_forget(journal(), 2), OK);
+    assert_false(rig_exists(1));
+    assert_true(rig_exists(2));
+}
+
 static void journal_holds_no_more_segments_than_it_can_name(void **state)
 {
     struct journal_event event = {.type = "step.log", .run_id = "r-1", .n = 1, .time_ms = 0};
@@ -623,6 +640,49 @@ static void journal_buffer_is_written_out_when_a_record_might_not_fit(void **sta
     assert_int_equal(rig.last_seq, 20);
 }
 
+static void journal_full_disk_loses_nothing(void **state)
+{
+    struct journal_cursor cursor;
+    int full, fd;
+    (void)state;
+    assert_int_equal(rig_open(), OK);
+    if (port_open("/dev/full", PORT_READ_WRITE, &full) != OK)
+        skip();
+    fd = rig.journal.fd;
+    rig.journal.fd = full;
+    rig_append("kept", false);
+    assert_int_equal(journal_commit(journal(), 0), ERR_NO_SPACE);
+    assert_int_equal(journal_last_seq(journal()), 0);
+    rig_append("kept as well", false);
+    assert_int_equal(journal_commit(journal(), 0), ERR_NO_SPACE);
+    rig.journal.fd = fd;
+    port_close(full);
+    rig_commit();
+    cursor = journal_cursor_after(journal(), 0);
+    assert_int_equal(next(&cursor, 1), OK);
+    assert_int_equal(next(&cursor, 2), OK);
+    assert_int_equal(rig_open(), OK);
+    assert_int_equal(rig.last_seq, 2);
+}
+
+static void journal_rests_between_records(void **state)
+{
+    struct journal_cursor cursor;
+    (void)state;
+    assert_int_equal(rig_open(), OK);
+    cursor = journal_cursor_after(journal(), 0);
+    for (uint64_t seq = 1; seq < 5; seq++) {
+        rig_append("x", true);
+        journal_rest(journal()); /* the buffer is not empty: it must stay */
+        rig_append("y", false);
+        rig_commit();
+        journal_rest(journal());
+        assert_int_equal(next(&cursor, 2 * seq - 1), OK);
+        journal_rest(journal());
+        assert_int_equal(next(&cursor, 2 * seq), OK);
+    }
+}
+
 static void journal_failure_is_final(void **state)
 {
     struct journal_event event = {.type = "step.log", .run_id = "r-1", .n = 1, .time_ms = 0};
@@ -667,8 +727,11 @@ int main(void)
         TEST(journal_forget_removes_the_oldest_and_cursors_notice),
         TEST(journal_checkpoint_stands_in_each_new_segment),
         TEST(journal_incomplete_checkpoint_keeps_old_segments),
+        TEST(journal_start_may_have_found_half_a_checkpoint),
         TEST(journal_holds_no_more_segments_than_it_can_name),
         TEST(journal_buffer_is_written_out_when_a_record_might_not_fit),
+        TEST(journal_full_disk_loses_nothing),
+        TEST(journal_rests_between_records),
         TEST(journal_failure_is_final),
     };
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

@@ -375,11 +375,9 @@ static void journal_newer_head_may_look_different(void **state)
 
 static void journal_missing_segment_is_damage(void **state)
 {
-    char path[400];
     (void)state;
     write_segments(4);
-    snprintf(path, sizeof path, "%s/0000000003.log", rig.directory);
-    assert_int_equal(port_unlink(path), OK);
+    rig_remove(3);
     assert_damaged_at(2, 0);
     assert_non_null(strstr(rig.report.text, "missing"));
 }
@@ -504,8 +502,9 @@ static void journal_oldest_segment_without_a_head_is_damage(void **state)
 {
     (void)state;
     write_segments(3);
+    rig_remove(1);
+    rig_remove(2);
     assert_int_equal(rig_open(), OK);
-    assert_int_equal(journal_forget(journal(), 3), OK);
     rig_close();
     rig.file_length = 0;
     rig_store(3);
@@ -550,6 +549,7 @@ static void journal_error_of_the_reader_ends_the_replay(void **state)
     rig.refuse_at = 3;
     assert_int_equal(rig_open(), ERR_DAMAGED);
     assert_int_equal(rig.replayed, 3);
+    assert_non_null(strstr(rig.report.text, "contradicts"));
     assert_true(rig_hash() == before);
     rig.refuse = OK;
     assert_int_equal(rig_open(), OK);
