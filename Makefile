@@ -204,7 +204,7 @@ ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' \
 MAP := $(foreach m,$(CURDIR)=. $(B)=build $(DEPS_DIR)=build/deps,-ffile-prefix-map=$(m))
 ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
-LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %helpers.a,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
+LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
 .PHONY: all test-programs unit-programs fuzz-programs
 all: $(LIB) $(PROGRAMS) ## the programs (the default)
@@ -242,7 +242,9 @@ $(B)/charter-gateway: $(call OBJ,src/gateway/main.c) $(LIB)
 $(TEST_PROGRAMS): $(B)/%: $(B)/obj/tests/programs/%.o $(LIB)
 	$(call say,LD,$@)
 	$(call LINK)
-# What tests share is an archive too: each takes the helpers that it calls.
+# What tests share is an archive too: each takes the helpers that it calls, first of all those of
+# its own room (test_ROOM_x.c and ROOM_y.c).
+helpers_of = $(foreach o,$(call OBJ,$(UNIT_HELPERS)),$(if $(filter $(1)_%,$(notdir $(o))),$(o)))
 $(B)/tests/libhelpers.a: $(call OBJ,$(UNIT_HELPERS)) $(B)/.members
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -250,7 +252,8 @@ $(B)/tests/libhelpers.a: $(call OBJ,$(UNIT_HELPERS)) $(B)/.members
 $(UNIT_PROGRAMS): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(B)/tests/libhelpers.a $(LIB) $(if $(CMOCKA),$(DEPS_DIR)/cmocka.built)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(call LINK,$(SQLITE_LIBS) $(CMOCKA_LIBS))
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(call helpers_of,$(firstword $(subst _, ,$(*:test_%=%)))) \
+		$(@D)/libhelpers.a $(LIB) $(SQLITE_LIBS) $(CMOCKA_LIBS) $(DEPS_LIBS) $(LDLIBS)
 $(BENCH_PROGRAMS): $(B)/bench/%: $(B)/obj/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
