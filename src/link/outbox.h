@@ -31,7 +31,7 @@ void outbox_raise_ceiling(struct outbox *outbox, uint64_t ceiling);
 /* Whether outbox_write() has something to write. */
 bool outbox_has_work(const struct outbox *outbox, const struct journal *journal);
 /* Writes one message.  OK: it is to be sent.  ERR_NOT_FOUND: the journal holds the next event no longer: a new session has
- * to tell of the gap.  Others are the journal's.  `out` has room for message_max bytes. */
+ * to tell of the gap.  Others are the journal's.  `out` has room for LIMIT_MESSAGE bytes, however small message_max is. */
 enum err outbox_write(struct outbox *outbox, struct journal *journal, struct out *out);
 /* The gateway closed with 1009: whatever was too large comes smaller next time. */
 void outbox_too_large(struct outbox *outbox);

@@ -50,7 +50,7 @@ static bool fill(struct link *link)
         (link->state != LINK_CONNECTED && !ends_with_events(link)) ||
         !outbox_has_work(&link->outbox, link->journal))
         return false;
-    struct out *out = queue_begin(&link->queue, link->outbox.message_max, true);
+    struct out *out = queue_begin(&link->queue, LIMIT_MESSAGE, true);
     enum err err = outbox_write(&link->outbox, link->journal, out);
     queue_end(&link->queue, err == OK);
     if (err == OK)
