@@ -132,3 +132,10 @@ enum err journal_read(struct journal *journal, struct journal_place place, struc
     out_str(to, bytes);
     return OK;
 }
+
+void journal_detach(struct journal *journal)
+{
+    journal->fd = -1;
+    journal->read_fd = -1;
+    journal->read_segment = 0;
+}

@@ -289,13 +289,17 @@ void journal_rest(struct journal *journal)
     port_release(journal->window.bytes, sizeof journal->window.bytes);
 }
 
+bool journal_can_forget(const struct journal *journal)
+{
+    return !journal->failed && journal->segment_count > 1 && journal->has_checkpoint &&
+           journal->segments[journal->segment_count - 1].size > 0;
+}
+
 enum err journal_forget(struct journal *journal, uint32_t segment)
 {
     if (journal->failed)
         return ERR_IO;
-    while (journal->segment_count > 1 && journal->segments[0].number < segment) {
-        if (segment_newest(journal)->size == 0 || !journal->has_checkpoint)
-            return OK;
+    while (journal_can_forget(journal) && journal->segments[0].number < segment) {
         /* One removal that is not durable yet is harmless; a second could become so before the first, and leave
          * a gap. */
         enum err err = journal->directory_dirty ? segment_sync_directory(journal) : OK;

@@ -178,6 +178,9 @@ enum err journal_next(struct journal *journal, struct journal_cursor *cursor, st
  * yet: to decide with, never to be told before the next commit.  ERR_NOT_FOUND: held no longer; ERR_FULL: no room in `to`;
  * ERR_DAMAGED, ERR_IO. */
 enum err journal_read(struct journal *journal, struct journal_place place, struct out *to);
+/* For the copy of a journal in a forked helper, whose descriptors are gone: what is synced can be read on, by the segments' names.
+ * Nothing else may be done with it. */
+void journal_detach(struct journal *journal);
 uint64_t journal_first_seq(const struct journal *journal); /* oldest held; next_seq when empty */
 uint64_t journal_last_seq(const struct journal *journal);  /* newest synced; 0: none */
 /* Of all segments, what is buffered included. */
@@ -191,5 +194,7 @@ void journal_rest(struct journal *journal);
  * goes as long as the newest has not got all that on_segment appends, on disk.  After a start that is so until the next
  * segment is begun, as the old daemon may have died in the middle of it.  That the names are gone is synced lazily. */
 enum err journal_forget(struct journal *journal, uint32_t segment);
+/* Whether journal_forget() would remove anything at all now: ask before giving up what only old segments hold. */
+bool journal_can_forget(const struct journal *journal);
 
 #endif

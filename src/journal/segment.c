@@ -90,7 +90,7 @@ const struct journal_segment *segment_find(const struct journal *journal, uint32
 enum err segment_fd(struct journal *journal, uint32_t number, int *fd)
 {
     char path[LIMIT_PATH];
-    if (number == segment_newest(journal)->number) {
+    if (number == segment_newest(journal)->number && journal->fd >= 0) {
         *fd = journal->fd;
         return OK;
     }

@@ -91,12 +91,13 @@ static void write_step(struct json_writer *w, const struct plan *plan, const str
     static const char *const whens[] = {
         [PLAN_SUCCESS] = "success", [PLAN_FAILURE] = "failure", [PLAN_ALWAYS] = "always"};
     json_object(w);
+    /* Names come first: the daemon reads them alone, from the head of the line. */
     json_put_raw(w, "id", step->id);
+    put_or_null(w, "output", step->output);
     json_put_text(w, "kind", kinds[step->kind]);
     put_or_null(w, "uses", step->uses);
     json_put_raw(w, "with", step->with.n == 0 ? STR("{}") : step->with);
     json_put_raw(w, "inputs", step->inputs.n == 0 ? STR("{}") : step->inputs);
-    put_or_null(w, "output", step->output);
     json_put_raw(w, "output_type", step->output_type.n == 0 ? STR("\"json\"") : step->output_type);
     json_put_i64(w, "timeout_ms", step->timeout_ms);
     put_or_null(w, "if", step->condition);

@@ -134,7 +134,7 @@ struct engine_scratch {
     char environment[32768];                     /* of a child that is being started */
     char condition[4096];                        /* the text of an `if` */
     char chunk[16384];                           /* plan lines, templates' texts */
-    char chunk_out[16384];                       /* what integrations write */
+    char chunk_out[16384], chunk_err[16384];     /* what integrations write */
 };
 
 struct engine_metrics {

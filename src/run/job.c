@@ -39,6 +39,7 @@ static int write_ended(struct job *job, struct out *answer)
     struct run *run = table_find(&engine->table, str_of(job->run_id));
     struct json_writer w = json_writer(answer);
 
+    journal_detach(engine->journal);
     json_object(&w);
     json_key(&w, "ok");
     if (job->kind == JOB_ARTIFACTS) {
@@ -226,7 +227,7 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
     rpc_resume(&job->call);
     if (outcome != OK || exit_code != 0) {
         rpc_error_set(&error, outcome == ERR_TIMEOUT ? RPC_TIMEOUT : RPC_INTERNAL_ERROR, "%.*s",
-                      outcome == OK ? 40 : (int)(answer.n < 200 ? answer.n : 200),
+                      outcome == OK ? 46 : (int)(answer.n < 200 ? answer.n : 200),
                       outcome == OK ? "its events are held by the journal no longer" : answer.p);
         engine_refuse(engine, &job->call, &error);
     } else if (!project_answer_read(answer, &read) || !read.ok) {

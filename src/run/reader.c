@@ -317,6 +317,9 @@ static void on_answer(struct engine *engine, struct process *process, struct str
         process_broke(engine, process, FAILURE_PROTOCOL, "an answer before the question");
         return;
     }
+    /* What it said on stderr before belongs before the answer, as far as two pipes have an order. */
+    if (process->err.fd >= 0)
+        reader_err(engine, process);
     process->sending = false; /* who answers early wants no more of the question */
     if (error.n == 0) {
         on_result(engine, process, result);
@@ -541,7 +544,7 @@ static void take_err(struct engine *engine, struct process *process, struct str 
 void reader_err(struct engine *engine, struct process *process)
 {
     size_t got;
-    enum err err = port_read(process->err.fd, engine->scratch.chunk_out, CHUNK, &got);
+    enum err err = port_read(process->err.fd, engine->scratch.chunk_err, CHUNK, &got);
 
     if (err == ERR_AGAIN)
         return;
@@ -550,7 +553,7 @@ void reader_err(struct engine *engine, struct process *process)
         process_close_err(engine, process);
         return;
     }
-    take_err(engine, process, str_range(engine->scratch.chunk_out, got));
+    take_err(engine, process, str_range(engine->scratch.chunk_err, got));
 }
 
 void reader_err_rest(struct engine *engine, struct process *process)
@@ -558,8 +561,8 @@ void reader_err_rest(struct engine *engine, struct process *process)
     size_t got, total = 0;
 
     while (process->err.fd >= 0 && total < REST_MAX &&
-           port_read(process->err.fd, engine->scratch.chunk_out, CHUNK, &got) == OK) {
-        take_err(engine, process, str_range(engine->scratch.chunk_out, got));
+           port_read(process->err.fd, engine->scratch.chunk_err, CHUNK, &got) == OK) {
+        take_err(engine, process, str_range(engine->scratch.chunk_err, got));
         total += got;
     }
     end_err_line(engine, process);
