@@ -82,11 +82,13 @@ int cli_lost(struct cli *cli, enum err err)
 }
 
 /* What to do about a refusal, by its code; "" where the message says it all. */
-static const char *advice(int64_t code)
+static const char *advice(int64_t code, struct str what)
 {
     switch (code) {
     case RPC_NOT_FOUND:
-        return "; `charter workflows list` and `charter runs list` show what there is";
+        return json_string_is(what, "workflow") ? "; `charter workflows list` shows what there is"
+               : json_string_is(what, "run")    ? "; `charter runs list` shows what there is"
+                                                : "";
     case RPC_INVALID_INPUT:
         return "; `charter workflows show` tells what a workflow takes";
     case RPC_INVALID_PLAN:
@@ -197,6 +199,7 @@ int cli_refused(struct cli *cli, struct str error)
     };
     struct refusal refusal = {0};
     struct json_field_error problem;
+    struct str what = STR_NONE;
     char line[1200];
     struct out out = OUT_ON(line);
 
@@ -212,7 +215,8 @@ int cli_refused(struct cli *cli, struct str error)
     }
     add_text(cli, &out, "", refusal.message);
     add_data(cli, &out, refusal.message, refusal.data);
-    out_text(&out, advice(refusal.code));
+    (void)json_member(refusal.data, "what", &what);
+    out_text(&out, advice(refusal.code, what));
     out_format(&out, " (%lld)", (long long)refusal.code);
     cli_error("%s", out_cstr(&out));
     return CLI_REFUSED;

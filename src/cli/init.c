@@ -98,7 +98,7 @@ static void say(struct cli *cli)
     }
     cli_screen_put(screen, "Next:\n  cd ");
     cli_screen_text(screen, str_of(cli->project));
-    cli_screen_put(screen, "\n  charter-daemon start --background\n"
+    cli_screen_put(screen, "\n  charter-daemon start --background 2>daemon.log\n"
                            "  charter run hello --input name=you\n"
                            "  charter daemon stop\n");
 }

@@ -121,6 +121,7 @@ static const char *const greet[] = {
 
 static const char *const gitignore[] = {
     "/.charter/",
+    "/daemon.log",
     NULL,
 };
 

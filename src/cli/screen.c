@@ -78,7 +78,8 @@ void cli_screen_block(struct cli_screen *screen, const char *indent, struct str 
 
     while (more && text.n > 0) {
         more = str_cut(text, '\n', &line, &text);
-        cli_screen_put(screen, indent);
+        if (line.n > 0)
+            cli_screen_put(screen, indent);
         cli_screen_text(screen, line);
         put(screen, STR("\n"));
     }

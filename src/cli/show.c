@@ -294,10 +294,35 @@ void cli_show_workflow(struct cli *cli, struct str result)
         show_plan_step(cli, value);
 }
 
+/* Three members of an object in one sentence. */
+static void put_all(struct cli *cli, struct str object, const char *a, const char *after_a,
+                    const char *b, const char *after_b, const char *c, const char *after_c)
+{
+    put(cli, member(object, a));
+    cli_screen_put(&cli->screen, after_a);
+    put(cli, member(object, b));
+    cli_screen_put(&cli->screen, after_b);
+    put(cli, member(object, c));
+    cli_screen_put(&cli->screen, after_c);
+}
+
+static void show_gateway(struct cli *cli, struct str gateway)
+{
+    if (member(gateway, "url").n == 0) {
+        line(cli, "gateway", STR("none"));
+        return;
+    }
+    line(cli, "gateway", member(gateway, "url"));
+    line(cli, "  state", member(gateway, "state"));
+    line(cli, "  since", member(gateway, "since"));
+    line(cli, "  error", member(gateway, "last_error"));
+    line(cli, "  next try", member(gateway, "next_try_s"));
+    line(cli, "  stored to", member(gateway, "acked_seq"));
+}
+
 void cli_show_daemon(struct cli *cli, struct str result)
 {
-    struct str gateway = member(result, "gateway"), runs = member(result, "runs");
-    struct str journal = member(result, "journal");
+    struct str runs = member(result, "runs"), journal = member(result, "journal");
     char text[32];
     struct out out = OUT_ON(text);
     int64_t uptime_s;
@@ -312,17 +337,11 @@ void cli_show_daemon(struct cli *cli, struct str result)
     }
     line(cli, "daemon id", member(result, "daemon_id"));
     line(cli, "epoch", member(result, "epoch"));
-    line(cli, "gateway", member(gateway, "url"));
-    line(cli, "  state", member(gateway, "state"));
-    line(cli, "  since", member(gateway, "since"));
-    line(cli, "  error", member(gateway, "last_error"));
-    line(cli, "  next try s", member(gateway, "next_try_s"));
-    line(cli, "  acked", member(gateway, "acked_seq"));
-    line(cli, "runs active", member(runs, "active"));
-    line(cli, "  waiting", member(runs, "waiting"));
-    line(cli, "  queued", member(runs, "queued"));
-    line(cli, "journal B", member(journal, "bytes"));
-    line(cli, "  limit B", member(journal, "limit"));
-    line(cli, "  events", member(journal, "first_seq"));
-    line(cli, "  to", member(journal, "last_seq"));
+    show_gateway(cli, member(result, "gateway"));
+    cli_screen_column(&cli->screen, STR("runs"), NAME_COLUMNS);
+    put_all(cli, runs, "active", " active, ", "waiting", " waiting, ", "queued", " queued\n");
+    cli_screen_column(&cli->screen, STR("journal"), NAME_COLUMNS);
+    put_all(cli, journal, "bytes", " of ", "limit", " bytes, events ", "first_seq", " to ");
+    put(cli, member(journal, "last_seq"));
+    cli_screen_put(&cli->screen, "\n");
 }
