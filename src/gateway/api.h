@@ -26,8 +26,8 @@ void api_follow_on_timer(struct connection *connection);
 void api_follow_wake(struct gateway *gateway);
 
 /* POST /v1/daemons/ID/rpc (api_rpc.c). */
-void api_rpc(struct connection *connection, const char *daemon_id, const struct http_request *request,
-             struct str body);
+void api_rpc(struct connection *connection, const char *daemon_id,
+             const struct http_request *request, struct str body);
 void api_rpc_on_timer(struct connection *connection);
 /* The outcome of a command or a read came: to those who wait for it.  How many did. */
 size_t api_rpc_on_answer(struct gateway *gateway, int64_t daemon_key, int64_t seq, uint64_t rpc_id,

@@ -12,7 +12,8 @@ void api_follow(struct connection *connection, int64_t run_key, int64_t after)
     struct gateway *gateway = connection->gateway;
     struct http_answer answer = {.status = 200,
                                  .type = "text/event-stream",
-                                 .headers = "X-Accel-Buffering: no\r\n", /* for nginx in front of us */
+                                 .headers =
+                                     "X-Accel-Buffering: no\r\n", /* for nginx in front of us */
                                  .keep_alive = false,
                                  .wall_ms = gateway->loop.wall_ms};
     int64_t end_n;
@@ -35,7 +36,8 @@ void api_follow(struct connection *connection, int64_t run_key, int64_t after)
     if (connection->without_body)
         return;
     connection->kind = CONNECTION_FOLLOWING;
-    connection->follow = (struct connection_follow){.run_key = run_key, .after = after, .due = true};
+    connection->follow =
+        (struct connection_follow){.run_key = run_key, .after = after, .due = true};
     connection_timer_in(connection, GATEWAY_SSE_HEARTBEAT_MS);
 }
 
@@ -92,12 +94,13 @@ void api_follow_advance(struct connection *connection)
 
     if (!follow->due || connection->out.n >= GATEWAY_OUT_HIGH)
         return;
-    enum err err =
-        store_run_events(gateway->store, follow->run_key, follow->after, FOLLOW_BATCH, send_event, &sending);
+    enum err err = store_run_events(gateway->store, follow->run_key, follow->after, FOLLOW_BATCH,
+                                    send_event, &sending);
     if (err == OK)
         err = store_run_end(gateway->store, follow->run_key, &ended, &end_n);
     if (err != OK) {
-        log_error("gateway", "the store failed: %s; a follower is cut off", store_reason(gateway->store));
+        log_error("gateway", "the store failed: %s; a follower is cut off",
+                  store_reason(gateway->store));
         connection->dead = true;
         return;
     }

@@ -33,7 +33,8 @@ static void refuse(struct connection *connection, unsigned status, const struct 
     api_answer(connection, status, out_view(&body));
 }
 
-static void refuse_plainly(struct connection *connection, unsigned status, int code, const char *message)
+static void refuse_plainly(struct connection *connection, unsigned status, int code,
+                           const char *message)
 {
     struct rpc_error error;
 
@@ -128,7 +129,8 @@ static bool on_known_key(void *context, const struct store_command *command)
 {
     struct repeat *repeat = context;
 
-    repeat->conflict = !str_is(command->method, repeat->method) || !str_equal(command->params, repeat->params);
+    repeat->conflict =
+        !str_is(command->method, repeat->method) || !str_equal(command->params, repeat->params);
     repeat->answered = command->answered;
     repeat->connection->call.seq = command->seq;
     if (!repeat->conflict && command->answered)
@@ -162,7 +164,8 @@ static void command(struct connection *connection, const struct store_daemon *da
         return;
     enum err err = store_command_find(store, daemon->key, str_of(call->key), on_known_key, &repeat);
     if (err == ERR_NOT_FOUND) {
-        err = store_command_add(store, daemon->key, str_of(call->key), str_of(method), params, &call->seq);
+        err = store_command_add(store, daemon->key, str_of(call->key), str_of(method), params,
+                                &call->seq);
         if (err == OK && live != NULL)
             session_on_command(live);
     }
@@ -206,8 +209,8 @@ static void read_through(struct connection *connection, const struct store_daemo
         wait(connection);
 }
 
-void api_rpc(struct connection *connection, const char *daemon_id, const struct http_request *request,
-             struct str body)
+void api_rpc(struct connection *connection, const char *daemon_id,
+             const struct http_request *request, struct str body)
 {
     struct rpc_envelope envelope;
     struct rpc_error error;
@@ -235,7 +238,8 @@ void api_rpc(struct connection *connection, const char *daemon_id, const struct 
     }
     struct str params = envelope.params.n > 0 ? envelope.params : STR("{}");
     if (envelope.kind != RPC_REQUEST)
-        refuse_plainly(connection, 400, RPC_INVALID_REQUEST, "the body must be one request with an id");
+        refuse_plainly(connection, 400, RPC_INVALID_REQUEST,
+                       "the body must be one request with an id");
     else if (envelope.method[0] == '\0')
         refuse_plainly(connection, 400, RPC_METHOD_NOT_FOUND, "method not found");
     else if (has_command(params))
@@ -259,8 +263,9 @@ size_t api_rpc_on_answer(struct gateway *gateway, int64_t daemon_key, int64_t se
     for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++) {
         struct connection *connection = &gateway->connections[i];
         struct connection_call *call = &connection->call;
-        if (connection->kind != CONNECTION_WAITING || connection->dead || call->daemon_key != daemon_key ||
-            call->seq != seq || (seq == 0 && call->rpc_id != rpc_id))
+        if (connection->kind != CONNECTION_WAITING || connection->dead ||
+            call->daemon_key != daemon_key || call->seq != seq ||
+            (seq == 0 && call->rpc_id != rpc_id))
             continue;
         answer(connection, failed, outcome);
         connection_answered(connection);

@@ -13,8 +13,8 @@ static bool is_key(struct str key)
         return false;
     for (size_t i = 0; i < 22; i++) {
         char c = key.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-              c == '/'))
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '+' || c == '/'))
             return false;
     }
     return true;
@@ -41,11 +41,13 @@ void api_upgrade(struct connection *connection, const struct http_request *reque
         return;
     }
     if (http_request_count(request, "sec-websocket-key") != 1 || !is_key(key)) {
-        api_refuse(connection, 400, RPC_INVALID_REQUEST, "Sec-WebSocket-Key must be sixteen bytes in base64");
+        api_refuse(connection, 400, RPC_INVALID_REQUEST,
+                   "Sec-WebSocket-Key must be sixteen bytes in base64");
         return;
     }
     if (!http_request_lists(request, "sec-websocket-protocol", SUBPROTOCOL)) {
-        api_refuse(connection, 400, RPC_INVALID_REQUEST, "the subprotocol " SUBPROTOCOL " must be offered");
+        api_refuse(connection, 400, RPC_INVALID_REQUEST,
+                   "the subprotocol " SUBPROTOCOL " must be offered");
         return;
     }
     if (request->content_length > 0) {
@@ -56,7 +58,8 @@ void api_upgrade(struct connection *connection, const struct http_request *reque
         api_refuse(connection, 503, RPC_NOT_READY, "the gateway stops");
         return;
     }
-    if (!http_answer_upgrade(&connection->out, key, SUBPROTOCOL, connection->gateway->loop.wall_ms) ||
+    if (!http_answer_upgrade(&connection->out, key, SUBPROTOCOL,
+                             connection->gateway->loop.wall_ms) ||
         ws_server_open(&connection->ws, &connection->in, &connection->out, LIMIT_MESSAGE) != OK) {
         connection->dead = true;
         return;

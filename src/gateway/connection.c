@@ -58,7 +58,8 @@ static void on_stall(struct loop_timer *timer)
 {
     struct connection *connection = timer->context;
 
-    log_info("gateway", "a peer took nothing for %d s; its connection is closed", GATEWAY_STALL_MS / 1000);
+    log_info("gateway", "a peer took nothing for %d s; its connection is closed",
+             GATEWAY_STALL_MS / 1000);
     connection->dead = true;
 }
 
@@ -291,7 +292,8 @@ void connection_settle(struct connection *connection)
         return;
     }
     unsigned wanted = 0;
-    if (!connection->peer_ended && connection->in.n < IN_HIGH && connection->out.n < GATEWAY_OUT_HIGH)
+    if (!connection->peer_ended && connection->in.n < IN_HIGH &&
+        connection->out.n < GATEWAY_OUT_HIGH)
         wanted |= PORT_READABLE;
     if (connection->out.n > 0)
         wanted |= PORT_WRITABLE;

@@ -27,8 +27,8 @@ enum connection_kind {
 /* What a waiting caller waits for. */
 struct connection_call {
     int64_t daemon_key;
-    int64_t seq;     /* of the command; 0: a read, known by rpc_id alone */
-    uint64_t rpc_id; /* of a read */
+    int64_t seq;               /* of the command; 0: a read, known by rpc_id alone */
+    uint64_t rpc_id;           /* of a read */
     char id[6 * LIMIT_ID + 3]; /* the caller's own, raw */
     char key[LIMIT_KEY + 1];
 };
@@ -45,14 +45,14 @@ struct connection {
     struct loop_timer timer; /* what it means depends on the kind */
     struct loop_timer stall; /* set while there is something to send */
     struct buffer in, out;
-    size_t searched;      /* http_request_read()'s */
-    bool continue_sent;   /* 100 Continue for the present request */
-    bool request_begun;   /* its deadline runs */
-    bool keep_alive;      /* after the present answer */
-    bool without_body;    /* the present request is a HEAD */
-    bool peer_ended;      /* it will send no more */
-    bool closing;         /* linger once everything is sent */
-    bool dead;            /* to be freed without another word */
+    size_t searched;    /* http_request_read()'s */
+    bool continue_sent; /* 100 Continue for the present request */
+    bool request_begun; /* its deadline runs */
+    bool keep_alive;    /* after the present answer */
+    bool without_body;  /* the present request is a HEAD */
+    bool peer_ended;    /* it will send no more */
+    bool closing;       /* linger once everything is sent */
+    bool dead;          /* to be freed without another word */
 
     struct connection_call call;
     struct connection_follow follow;

@@ -13,8 +13,9 @@ struct connection *gateway_daemon(struct gateway *gateway, int64_t daemon_key)
 {
     for (size_t i = 0; i < GATEWAY_CONNECTIONS; i++) {
         struct connection *connection = &gateway->connections[i];
-        if (connection->kind == CONNECTION_DAEMON && connection->session.ready && !connection->dead &&
-            !connection->session.ending && connection->session.daemon_key == daemon_key)
+        if (connection->kind == CONNECTION_DAEMON && connection->session.ready &&
+            !connection->dead && !connection->session.ending &&
+            connection->session.daemon_key == daemon_key)
             return connection;
     }
     return NULL;
@@ -103,10 +104,11 @@ static bool announce(const struct gateway *gateway, unsigned port)
     const char *host = gateway->options.host;
     bool is_v6 = strchr(host, ':') != NULL;
 
-    out_format(&line, "listening on %s%s%s:%u\n", is_v6 ? "[" : "",
-               host[0] == '\0' ? "*" : host, is_v6 ? "]" : "", port);
+    out_format(&line, "listening on %s%s%s:%u\n", is_v6 ? "[" : "", host[0] == '\0' ? "*" : host,
+               is_v6 ? "]" : "", port);
     log_info("gateway", "version " CHARTER_VERSION ", store %s, %s", gateway->options.store,
-             gateway->has_token ? "with a token" : "without a token: whoever reaches it may do everything");
+             gateway->has_token ? "with a token"
+                                : "without a token: whoever reaches it may do everything");
     return port_stdout(out_view(&line)) == OK;
 }
 
@@ -141,10 +143,11 @@ static void refuse(int fd)
 {
     size_t put;
 
-    (void)port_write(fd,
-                     STR("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
-                         "Connection: close\r\n\r\n"),
-                     &put);
+    (void)port_write(
+        fd,
+        STR("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
+            "Connection: close\r\n\r\n"),
+        &put);
     port_close(fd);
 }
 
@@ -209,7 +212,8 @@ static bool is_empty(const struct gateway *gateway)
 static bool turn(struct gateway *gateway)
 {
     struct port_signals signals = {0};
-    int64_t left_ms = gateway_is_stopping(gateway) ? gateway->stop_at_ms - gateway->loop.now_ms : -1;
+    int64_t left_ms =
+        gateway_is_stopping(gateway) ? gateway->stop_at_ms - gateway->loop.now_ms : -1;
 
     enum err err = loop_wait(&gateway->loop, left_ms, &signals);
     if (err != OK) {
@@ -248,17 +252,18 @@ int gateway_run(struct gateway *gateway, const struct gateway_options *options)
 
     memset(gateway, 0, sizeof *gateway);
     gateway->options = *options;
-    gateway->listener = (struct loop_fd){
-        .wanted = PORT_READABLE, .on_ready = on_connection, .context = gateway};
+    gateway->listener =
+        (struct loop_fd){.wanted = PORT_READABLE, .on_ready = on_connection, .context = gateway};
     loop_start(&gateway->loop);
     if (!read_token(gateway))
         return EXIT_FAILED;
     if (port_signals_start() != OK) {
-        log_error("gateway", "signals cannot be handled: %s; the gateway does not start", port_last_error());
+        log_error("gateway", "signals cannot be handled: %s; the gateway does not start",
+                  port_last_error());
         return EXIT_FAILED;
     }
-    if (port_listen_tcp(str_of(options->host), options->port, GATEWAY_BACKLOG, &gateway->listener.fd, &bound) !=
-        OK) {
+    if (port_listen_tcp(str_of(options->host), options->port, GATEWAY_BACKLOG,
+                        &gateway->listener.fd, &bound) != OK) {
         log_error("gateway", "cannot listen on %s port %u: %s; the gateway does not start",
                   options->host[0] == '\0' ? "*" : options->host, options->port, port_last_error());
         return EXIT_FAILED;

@@ -29,8 +29,8 @@ struct gateway {
     struct ulid ulid;               /* for sessions and generated keys */
     int64_t stop_at_ms;             /* 0: not stopping */
     struct connection connections[GATEWAY_CONNECTIONS];
-    char answer[GATEWAY_ANSWER];    /* where answer bodies are built, one at a time */
-    char params[LIMIT_MESSAGE + 1024];                     /* a command's, while it is sent */
+    char answer[GATEWAY_ANSWER];       /* where answer bodies are built, one at a time */
+    char params[LIMIT_MESSAGE + 1024]; /* a command's, while it is sent */
 };
 
 /* Runs until a signal ends it; the exit code of the program. */

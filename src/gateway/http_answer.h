@@ -10,8 +10,8 @@ struct http_answer {
     const char *type;    /* Content-Type; NULL for no body and no type */
     const char *headers; /* more header lines, each with its CR LF; NULL for none */
     bool keep_alive;
-    bool without_body;   /* HEAD: the length is said, the body is not sent */
-    int64_t wall_ms;     /* for Date */
+    bool without_body; /* HEAD: the length is said, the body is not sent */
+    int64_t wall_ms;   /* for Date */
 };
 
 /* False: no memory, nothing was written. */

@@ -48,7 +48,8 @@ static enum err read_target(struct http_request *request, struct str target)
 {
     for (size_t i = 0; i < target.n; i++)
         if ((unsigned char)target.p[i] <= 0x20 || (unsigned char)target.p[i] >= 0x7f)
-            return refuse(request, 400, "the request target has bytes that must be percent-encoded");
+            return refuse(request, 400,
+                          "the request target has bytes that must be percent-encoded");
     /* Absolute form, as clients of a proxy send it: what counts for us is the path. */
     if (str_equal_nocase(str_head(target, 7), STR("http://"))) {
         target = str_from(target, 7);

@@ -22,7 +22,7 @@ struct http_request {
     unsigned minor;   /* HTTP/1.minor, 0 or 1 */
     struct http_header headers[GATEWAY_HEADERS];
     size_t header_count;
-    size_t head_bytes;     /* of the whole head, with its empty line */
+    size_t head_bytes;       /* of the whole head, with its empty line */
     uint64_t content_length; /* 0 where there is none */
     bool keep_alive;
     bool expects_continue;

@@ -112,7 +112,8 @@ static bool read_environment(struct gateway_options *options, struct out *why)
 }
 
 /* One flag, "--flag value" or "--flag=value"; *used counts arguments. */
-static bool read_flag(struct gateway_options *options, int left, char **argv, int *used, struct out *why)
+static bool read_flag(struct gateway_options *options, int left, char **argv, int *used,
+                      struct out *why)
 {
     struct str flag, value;
     bool joined = str_cut(str_of(argv[0]), '=', &flag, &value);
@@ -135,7 +136,8 @@ static bool read_flag(struct gateway_options *options, int left, char **argv, in
     return false;
 }
 
-enum gateway_options_outcome gateway_options_read(int argc, char **argv, struct gateway_options *options, struct out *why)
+enum gateway_options_outcome gateway_options_read(int argc, char **argv,
+                                                  struct gateway_options *options, struct out *why)
 {
     *options = (struct gateway_options){.host = "127.0.0.1",
                                         .port = 8765,

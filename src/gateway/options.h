@@ -4,10 +4,16 @@
 
 #include "gateway/gateway.h"
 
-enum gateway_options_outcome { GATEWAY_OPTIONS_RUN, GATEWAY_OPTIONS_HELP, GATEWAY_OPTIONS_VERSION, GATEWAY_OPTIONS_WRONG };
+enum gateway_options_outcome {
+    GATEWAY_OPTIONS_RUN,
+    GATEWAY_OPTIONS_HELP,
+    GATEWAY_OPTIONS_VERSION,
+    GATEWAY_OPTIONS_WRONG
+};
 
 /* GATEWAY_OPTIONS_WRONG: *why says what and how to go on. */
-enum gateway_options_outcome gateway_options_read(int argc, char **argv, struct gateway_options *options, struct out *why);
+enum gateway_options_outcome gateway_options_read(int argc, char **argv,
+                                                  struct gateway_options *options, struct out *why);
 const char *gateway_options_help(void);
 
 /* "HOST:PORT" with a numeric host, "[::1]:8765", ":8765" or "*:8765" for all addresses. */

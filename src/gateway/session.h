@@ -12,8 +12,8 @@
 struct connection;
 
 struct session {
-    bool ready;         /* hello was answered */
-    bool ending;        /* our close frame is on its way: nothing more is taken */
+    bool ready;  /* hello was answered */
+    bool ending; /* our close frame is on its way: nothing more is taken */
     char daemon_id[LIMIT_DAEMON_ID + 1];
     int64_t daemon_key;
     int64_t epoch;
@@ -24,10 +24,10 @@ struct session {
         uint64_t rpc_id; /* 0: free */
         int64_t seq;
     } in_flight[GATEWAY_IN_FLIGHT];
-    int64_t heard_ms;     /* when the last byte came */
-    int64_t pinged_ms;    /* when the last ping went */
-    int64_t renew_ms;     /* when deferred commands are looked at again; 0: there are none */
-    bool commands_due;    /* there may be commands in the store that were not sent */
+    int64_t heard_ms;  /* when the last byte came */
+    int64_t pinged_ms; /* when the last ping went */
+    int64_t renew_ms;  /* when deferred commands are looked at again; 0: there are none */
+    bool commands_due; /* there may be commands in the store that were not sent */
 };
 
 /* The upgrade was answered. */
@@ -42,7 +42,8 @@ void session_end(struct connection *connection);
 void session_close(struct connection *connection, unsigned code, struct str reason);
 
 /* Sends a read; *rpc_id names the answer to come.  False: no room now. */
-bool session_read(struct connection *connection, struct str method, struct str params, uint64_t *rpc_id);
+bool session_read(struct connection *connection, struct str method, struct str params,
+                  uint64_t *rpc_id);
 /* A command was added to the store. */
 void session_on_command(struct connection *connection);
 

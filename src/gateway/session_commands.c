@@ -12,7 +12,8 @@
 
 /* The params as the caller wrote them, byte for byte, with the command as one more member: its digest must be the same
  * however often it is sent. */
-static struct str with_command(struct gateway *gateway, struct str params, const struct store_command *command)
+static struct str with_command(struct gateway *gateway, struct str params,
+                               const struct store_command *command)
 {
     struct out out = OUT_ON(gateway->params);
     struct json_writer w = json_writer(&out);
@@ -29,7 +30,8 @@ static struct str with_command(struct gateway *gateway, struct str params, const
     return out.overflow ? STR_NONE : out_view(&out);
 }
 
-static bool send_request(struct connection *connection, uint64_t rpc_id, struct str method, struct str params)
+static bool send_request(struct connection *connection, uint64_t rpc_id, struct str method,
+                         struct str params)
 {
     struct gateway *gateway = connection->gateway;
     struct out out = out_on(gateway->answer, sizeof gateway->answer);
@@ -47,7 +49,8 @@ static bool send_request(struct connection *connection, uint64_t rpc_id, struct 
     return !out.overflow && ws_server_send(&connection->ws, out_view(&out));
 }
 
-bool session_read(struct connection *connection, struct str method, struct str params, uint64_t *rpc_id)
+bool session_read(struct connection *connection, struct str method, struct str params,
+                  uint64_t *rpc_id)
 {
     struct session *session = &connection->session;
 
@@ -89,8 +92,8 @@ static bool send_waiting(void *context, const struct store_command *command)
     }
     session->in_flight[place].rpc_id = rpc_id;
     session->in_flight[place].seq = command->seq;
-    log_debug("gateway", "daemon %s: command %lld (%.*s) sent", session->daemon_id, (long long)command->seq,
-              STR_ARG(command->method));
+    log_debug("gateway", "daemon %s: command %lld (%.*s) sent", session->daemon_id,
+              (long long)command->seq, STR_ARG(command->method));
     return true;
 }
 
@@ -101,7 +104,8 @@ static void renew(struct connection *connection)
     struct session *session = &connection->session;
     int64_t renewed, left;
 
-    if (store_commands_renew(gateway->store, session->daemon_key, gateway->loop.wall_ms, &renewed, &left) != OK) {
+    if (store_commands_renew(gateway->store, session->daemon_key, gateway->loop.wall_ms, &renewed,
+                             &left) != OK) {
         session_store_failed(connection);
         return;
     }
@@ -123,7 +127,8 @@ void session_send_commands(struct connection *connection)
     if (!session->commands_due || session->ending || connection->out.n >= GATEWAY_OUT_HIGH)
         return;
     session->commands_due = false; /* an answer, a new command or a new session set it again */
-    if (store_commands_waiting(connection->gateway->store, session->daemon_key, send_waiting, connection) != OK)
+    if (store_commands_waiting(connection->gateway->store, session->daemon_key, send_waiting,
+                               connection) != OK)
         session_store_failed(connection);
 }
 
@@ -158,8 +163,8 @@ static int64_t retry_after_ms(const struct refusal *refusal)
 }
 
 /* Somebody who is still there gets the error and may try again; somebody who was promised delivery gets it. */
-static enum err on_no_outcome(struct connection *connection, int64_t seq, const struct refusal *refusal,
-                              struct str answer)
+static enum err on_no_outcome(struct connection *connection, int64_t seq,
+                              const struct refusal *refusal, struct str answer)
 {
     struct gateway *gateway = connection->gateway;
     struct session *session = &connection->session;
@@ -170,16 +175,19 @@ static enum err on_no_outcome(struct connection *connection, int64_t seq, const 
     if (refusal->code == RPC_MESSAGE_TOO_LARGE) /* will not get shorter */
         return store_command_answer(gateway->store, session->daemon_key, seq, true, answer);
     int64_t after_ms = retry_after_ms(refusal);
-    log_info("gateway", "daemon %s: command %lld was not taken (%lld); it goes out again in %lld ms",
+    log_info("gateway",
+             "daemon %s: command %lld was not taken (%lld); it goes out again in %lld ms",
              session->daemon_id, (long long)seq, (long long)refusal->code, (long long)after_ms);
     int64_t due_ms = gateway->loop.now_ms + after_ms;
     if (session->renew_ms == 0 || session->renew_ms > due_ms)
         session->renew_ms = due_ms;
     connection_timer_in(connection, 1);
-    return store_command_defer(gateway->store, session->daemon_key, seq, gateway->loop.wall_ms + after_ms);
+    return store_command_defer(gateway->store, session->daemon_key, seq,
+                               gateway->loop.wall_ms + after_ms);
 }
 
-static void on_command_answer(struct connection *connection, int64_t seq, bool failed, struct str answer)
+static void on_command_answer(struct connection *connection, int64_t seq, bool failed,
+                              struct str answer)
 {
     struct gateway *gateway = connection->gateway;
     struct session *session = &connection->session;
@@ -188,7 +196,8 @@ static void on_command_answer(struct connection *connection, int64_t seq, bool f
     enum err err = OK;
 
     if (failed)
-        (void)json_read(answer, refusal_fields, sizeof refusal_fields / sizeof refusal_fields[0], &refusal, &problem);
+        (void)json_read(answer, refusal_fields, sizeof refusal_fields / sizeof refusal_fields[0],
+                        &refusal, &problem);
     if (failed && is_no_outcome(&refusal)) {
         err = on_no_outcome(connection, seq, &refusal, answer);
     } else {
@@ -208,7 +217,8 @@ void session_on_response(struct connection *connection, const struct rpc_envelop
     char id[24];
     uint64_t rpc_id;
 
-    if (!json_string_copy(envelope->id, id, sizeof id) || !str_to_u64(str_of(id), &rpc_id) || rpc_id == 0)
+    if (!json_string_copy(envelope->id, id, sizeof id) || !str_to_u64(str_of(id), &rpc_id) ||
+        rpc_id == 0)
         return; /* an error without id, or nobody's answer */
     for (size_t i = 0; i < GATEWAY_IN_FLIGHT; i++) {
         if (session->in_flight[i].rpc_id != rpc_id)

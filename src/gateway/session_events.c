@@ -24,12 +24,17 @@ static const struct json_field head_fields[] = {
 };
 static const struct json_field event_fields[] = {
     {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct store_event, seq), 0, 1, INT64_MAX},
-    {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct store_event, run_id), LIMIT_RUN_ID + 1, 0, 0},
+    {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct store_event, run_id),
+     LIMIT_RUN_ID + 1, 0, 0},
     {"n", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct store_event, n), 0, 1, INT64_MAX},
-    {"time", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct store_event, time), GATEWAY_TIME + 1, 0, 0},
-    {"type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct store_event, type), GATEWAY_TYPE + 1, 0, 0},
-    {"step_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct store_event, step_id), LIMIT_NAME + 1, 0, 0},
-    {"attempt", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct store_event, attempt), 0, 0, INT64_MAX},
+    {"time", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct store_event, time), GATEWAY_TIME + 1,
+     0, 0},
+    {"type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct store_event, type), GATEWAY_TYPE + 1,
+     0, 0},
+    {"step_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct store_event, step_id),
+     LIMIT_NAME + 1, 0, 0},
+    {"attempt", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct store_event, attempt), 0, 0,
+     INT64_MAX},
     {"data", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct store_event, data), 0, 0, 0},
 };
 
@@ -55,7 +60,8 @@ static void refuse_params(struct connection *connection, const char *method, enu
     char reason[256];
     struct out out = OUT_ON(reason);
 
-    out_format(&out, "%s: %s %s", method, problem->path, err == ERR_EXISTS ? "is given twice" : problem->reason);
+    out_format(&out, "%s: %s %s", method, problem->path,
+               err == ERR_EXISTS ? "is given twice" : problem->reason);
     session_refuse(connection, 4400, out_cstr(&out));
 }
 
@@ -101,7 +107,8 @@ void session_on_append(struct connection *connection, struct str params)
     struct json_field_error problem = {.path = ""};
     int64_t last = session->acked;
 
-    enum err err = json_read(params.n > 0 ? params : STR("{}"), batch_fields, COUNT(batch_fields), &batch, &problem);
+    enum err err = json_read(params.n > 0 ? params : STR("{}"), batch_fields, COUNT(batch_fields),
+                             &batch, &problem);
     if (err == OK && batch.head.n > 0)
         err = json_read(batch.head, head_fields, COUNT(head_fields), &batch, &problem);
     if (err != OK) {
@@ -152,7 +159,8 @@ void session_on_gap(struct connection *connection, struct str params)
     struct json_field_error problem = {.path = ""};
     struct gap gap = {.from = 0};
 
-    enum err err = json_read(params.n > 0 ? params : STR("{}"), gap_fields, COUNT(gap_fields), &gap, &problem);
+    enum err err =
+        json_read(params.n > 0 ? params : STR("{}"), gap_fields, COUNT(gap_fields), &gap, &problem);
     if (err != OK) {
         refuse_params(connection, "events.gap", err, &problem);
         return;
@@ -165,12 +173,13 @@ void session_on_gap(struct connection *connection, struct str params)
         session_refuse(connection, 4400, "events.gap does not begin behind what is stored");
         return;
     }
-    if (store_gap(gateway->store, session->daemon_key, gap.from, gap.to, gap.reason, gateway->loop.wall_ms) != OK) {
+    if (store_gap(gateway->store, session->daemon_key, gap.from, gap.to, gap.reason,
+                  gateway->loop.wall_ms) != OK) {
         session_store_failed(connection);
         return;
     }
-    log_warning("gateway", "daemon %s: events %lld to %lld are lost (%.*s)", session->daemon_id, (long long)gap.from,
-                (long long)gap.to, STR_ARG(gap.reason));
+    log_warning("gateway", "daemon %s: events %lld to %lld are lost (%.*s)", session->daemon_id,
+                (long long)gap.from, (long long)gap.to, STR_ARG(gap.reason));
     session->acked = gap.to;
     send_ack(connection);
 }

@@ -9,6 +9,12 @@
 void session_refuse(struct connection *connection, unsigned code, const char *reason);
 void session_store_failed(struct connection *connection);
 
+void session_send_error(struct connection *connection, struct str id,
+                        const struct rpc_error *error);
+
+/* session_hello.c */
+void session_on_hello(struct connection *connection, const struct rpc_envelope *envelope);
+
 /* session_events.c */
 void session_on_append(struct connection *connection, struct str params);
 void session_on_gap(struct connection *connection, struct str params);

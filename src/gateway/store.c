@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_FORMAT 1             /* PRAGMA user_version */
+#define STORE_FORMAT 1               /* PRAGMA user_version */
 #define STORE_APPLICATION 0x43684757 /* PRAGMA application_id: "ChGW" */
-#define STORE_BUSY_MS 2000         /* for another process that looks at the file */
+#define STORE_BUSY_MS 2000           /* for another process that looks at the file */
 
 static const char schema[] =
     "CREATE TABLE daemons(key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, previous_id TEXT NOT NULL,"
@@ -39,9 +39,9 @@ static const char schema[] =
 #define DAEMON_COLUMNS                                                                             \
     "SELECT key, id, previous_id, project, version, epoch, last_seen, message_bytes, acked, command_seq FROM daemons"
 #define RUN_COLUMNS                                                                                \
-    "SELECT r.key, r.daemon, d.id, r.run_id, r.workflow_id, r.status, r.created_at, r.started_at,"     \
-    " r.ended_at, r.labels, r.outputs, r.error, w.step_id, w.waiting"                                  \
-    " FROM runs r JOIN daemons d ON d.key = r.daemon LEFT JOIN steps w ON w.key ="                     \
+    "SELECT r.key, r.daemon, d.id, r.run_id, r.workflow_id, r.status, r.created_at, r.started_at," \
+    " r.ended_at, r.labels, r.outputs, r.error, w.step_id, w.waiting"                              \
+    " FROM runs r JOIN daemons d ON d.key = r.daemon LEFT JOIN steps w ON w.key ="                 \
     " (SELECT min(key) FROM steps WHERE run = r.key AND status = 'waiting')"
 #define COMMAND_COLUMNS                                                                            \
     "SELECT seq, key, method, params, state = 'answered', failed, answer FROM commands"
@@ -53,9 +53,10 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_DAEMON_FIND] = DAEMON_COLUMNS " WHERE id = ?",
     [SQL_DAEMON_ADD] = "INSERT INTO daemons(id, previous_id, project, version, epoch, last_seen,"
                        " message_bytes, acked, command_seq) VALUES(?,?,?,?,?,?,?,?,?)",
-    [SQL_DAEMON_UPDATE] = "UPDATE daemons SET previous_id = CASE WHEN ?2 = '' THEN previous_id ELSE ?2 END,"
-                          " project = ?3, version = ?4, epoch = ?5, last_seen = ?6, message_bytes = ?7,"
-                          " command_seq = max(command_seq, ?8) WHERE id = ?1",
+    [SQL_DAEMON_UPDATE] =
+        "UPDATE daemons SET previous_id = CASE WHEN ?2 = '' THEN previous_id ELSE ?2 END,"
+        " project = ?3, version = ?4, epoch = ?5, last_seen = ?6, message_bytes = ?7,"
+        " command_seq = max(command_seq, ?8) WHERE id = ?1",
     [SQL_DAEMON_SEEN] = "UPDATE daemons SET last_seen = ?2 WHERE key = ?1",
     [SQL_DAEMON_ACKED] = "UPDATE daemons SET acked = ?2, last_seen = ?3 WHERE key = ?1",
     [SQL_DAEMON_HEAD] = "UPDATE daemons SET head_seq = ?2, head_sha256 = ?3 WHERE key = ?1",
@@ -65,42 +66,54 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_EVENT_ADD] = "INSERT INTO events(daemon, seq, run, n, time, type, event)"
                       " VALUES(?, ?, nullif(?, 0), nullif(?, 0), ?, ?, ?)",
     [SQL_EVENT_TIME] = "SELECT time FROM events WHERE daemon = ? AND seq = ?",
-    [SQL_GAP_ADD] = "INSERT OR REPLACE INTO gaps(daemon, first, last, reason, recorded) VALUES(?,?,?,?,?)",
+    [SQL_GAP_ADD] =
+        "INSERT OR REPLACE INTO gaps(daemon, first, last, reason, recorded) VALUES(?,?,?,?,?)",
     [SQL_RUN_KEY] = "SELECT key FROM runs WHERE run_id = ? AND daemon = ?",
-    [SQL_RUN_ADD] = "INSERT INTO runs(run_id, daemon, status) VALUES(?, ?, 'running') RETURNING key",
+    [SQL_RUN_ADD] =
+        "INSERT INTO runs(run_id, daemon, status) VALUES(?, ?, 'running') RETURNING key",
     [SQL_RUN_CREATED] = "UPDATE runs SET workflow_id = ?2, labels = ?3, created_at = ?4,"
                         " status = CASE WHEN started_at IS NULL AND ended_at IS NULL THEN 'queued'"
                         " ELSE status END WHERE key = ?1",
-    [SQL_RUN_STARTED] = "UPDATE runs SET started_at = coalesce(started_at, ?2),"
-                        " status = CASE status WHEN 'queued' THEN 'running' ELSE status END WHERE key = ?1",
-    [SQL_RUN_ENDED] = "UPDATE runs SET status = ?2, outputs = ?3, error = ?4, ended_at = ?5, end_n = ?6"
-                      " WHERE key = ?1",
-    [SQL_RUN_WAITS] = "UPDATE runs SET status = CASE"
-                      " WHEN EXISTS(SELECT 1 FROM steps WHERE run = ?1 AND status = 'waiting')"
-                      " AND NOT EXISTS(SELECT 1 FROM steps WHERE run = ?1 AND status = 'running')"
-                      " THEN 'waiting' ELSE 'running' END WHERE key = ?1 AND status IN ('running', 'waiting')",
-    [SQL_STEP_STARTED] = "INSERT INTO steps(run, step_id, status, attempt, started_at)"
-                         " VALUES(?1, ?2, 'running', ?3, ?4) ON CONFLICT(run, step_id) DO UPDATE SET"
-                         " status = 'running', attempt = ?3, started_at = coalesce(started_at, ?4),"
-                         " ended_at = NULL, error = NULL, waiting = NULL",
-    [SQL_STEP_STATUS] = "INSERT INTO steps(run, step_id, status, attempt, error) VALUES(?1, ?2, ?3, ?4, ?5)"
-                        " ON CONFLICT(run, step_id) DO UPDATE SET status = ?3, attempt = coalesce(nullif(?4, 0), attempt),"
-                        " error = ?5, waiting = NULL",
+    [SQL_RUN_STARTED] =
+        "UPDATE runs SET started_at = coalesce(started_at, ?2),"
+        " status = CASE status WHEN 'queued' THEN 'running' ELSE status END WHERE key = ?1",
+    [SQL_RUN_ENDED] =
+        "UPDATE runs SET status = ?2, outputs = ?3, error = ?4, ended_at = ?5, end_n = ?6"
+        " WHERE key = ?1",
+    [SQL_RUN_WAITS] =
+        "UPDATE runs SET status = CASE"
+        " WHEN EXISTS(SELECT 1 FROM steps WHERE run = ?1 AND status = 'waiting')"
+        " AND NOT EXISTS(SELECT 1 FROM steps WHERE run = ?1 AND status = 'running')"
+        " THEN 'waiting' ELSE 'running' END WHERE key = ?1 AND status IN ('running', 'waiting')",
+    [SQL_STEP_STARTED] =
+        "INSERT INTO steps(run, step_id, status, attempt, started_at)"
+        " VALUES(?1, ?2, 'running', ?3, ?4) ON CONFLICT(run, step_id) DO UPDATE SET"
+        " status = 'running', attempt = ?3, started_at = coalesce(started_at, ?4),"
+        " ended_at = NULL, error = NULL, waiting = NULL",
+    [SQL_STEP_STATUS] =
+        "INSERT INTO steps(run, step_id, status, attempt, error) VALUES(?1, ?2, ?3, ?4, ?5)"
+        " ON CONFLICT(run, step_id) DO UPDATE SET status = ?3, attempt = coalesce(nullif(?4, 0), attempt),"
+        " error = ?5, waiting = NULL",
     [SQL_STEP_WAITING] = "INSERT INTO steps(run, step_id, status, attempt, waiting)"
                          " VALUES(?1, ?2, 'waiting', 1, ?3) ON CONFLICT(run, step_id) DO UPDATE SET"
                          " status = 'waiting', waiting = ?3",
-    [SQL_STEP_ENDED] = "INSERT INTO steps(run, step_id, status, attempt, error, ended_at)"
-                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(run, step_id) DO UPDATE SET status = ?3,"
-                       " attempt = coalesce(nullif(?4, 0), attempt), error = ?5, ended_at = ?6, waiting = NULL",
+    [SQL_STEP_ENDED] =
+        "INSERT INTO steps(run, step_id, status, attempt, error, ended_at)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(run, step_id) DO UPDATE SET status = ?3,"
+        " attempt = coalesce(nullif(?4, 0), attempt), error = ?5, ended_at = ?6, waiting = NULL",
     [SQL_RUNS] = RUN_COLUMNS " WHERE r.key < ?1 ORDER BY r.key DESC LIMIT ?2",
-    [SQL_RUNS_BY_STATUS] = RUN_COLUMNS " WHERE r.key < ?1 AND r.status = ?3 AND (?4 = 0 OR r.daemon = ?4)"
-                                       " ORDER BY r.key DESC LIMIT ?2",
-    [SQL_RUNS_BY_DAEMON] = RUN_COLUMNS " WHERE r.key < ?1 AND r.daemon = ?3 ORDER BY r.key DESC LIMIT ?2",
+    [SQL_RUNS_BY_STATUS] =
+        RUN_COLUMNS " WHERE r.key < ?1 AND r.status = ?3 AND (?4 = 0 OR r.daemon = ?4)"
+                    " ORDER BY r.key DESC LIMIT ?2",
+    [SQL_RUNS_BY_DAEMON] =
+        RUN_COLUMNS " WHERE r.key < ?1 AND r.daemon = ?3 ORDER BY r.key DESC LIMIT ?2",
     [SQL_RUN_FIND] = "SELECT key FROM runs WHERE run_id = ?1 AND (?2 = 0 OR daemon = ?2) LIMIT 2",
     [SQL_RUN_GET] = RUN_COLUMNS " WHERE r.key = ?",
-    [SQL_RUN_STEPS] = "SELECT step_id, status, started_at, ended_at, error, attempt FROM steps WHERE run = ?"
-                      " ORDER BY key",
-    [SQL_RUN_EVENTS] = "SELECT n, type, event FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
+    [SQL_RUN_STEPS] =
+        "SELECT step_id, status, started_at, ended_at, error, attempt FROM steps WHERE run = ?"
+        " ORDER BY key",
+    [SQL_RUN_EVENTS] =
+        "SELECT n, type, event FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?",
     [SQL_RUN_END] = "SELECT end_n FROM runs WHERE key = ?",
     [SQL_COMMAND_ADD] = "INSERT INTO commands(daemon, seq, key, method, params, state)"
                         " VALUES(?, ?, ?, ?, ?, 'waiting')",
@@ -114,9 +127,11 @@ static const char *const texts[SQL_STATEMENTS] = {
                           " WHERE daemon = ?1 AND seq = ?2",
     [SQL_COMMANDS_DUE] = "SELECT seq FROM commands WHERE daemon = ? AND state <> 'answered'"
                          " AND state = 'deferred' AND not_before <= ? ORDER BY seq LIMIT 1",
-    [SQL_COMMAND_RENEW] = "UPDATE commands SET seq = ?3, state = 'waiting' WHERE daemon = ?1 AND seq = ?2",
-    [SQL_COMMANDS_DEFERRED] = "SELECT count(*) FROM commands WHERE daemon = ? AND state <> 'answered'"
-                              " AND state = 'deferred'",
+    [SQL_COMMAND_RENEW] =
+        "UPDATE commands SET seq = ?3, state = 'waiting' WHERE daemon = ?1 AND seq = ?2",
+    [SQL_COMMANDS_DEFERRED] =
+        "SELECT count(*) FROM commands WHERE daemon = ? AND state <> 'answered'"
+        " AND state = 'deferred'",
 };
 
 static enum err failed(struct store *store)
@@ -143,8 +158,8 @@ static enum err vbind(struct store *store, enum store_sql which, sqlite3_stmt **
 
     *statement = NULL;
     if (taken == NULL) {
-        if (sqlite3_prepare_v3(store->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &taken, NULL) !=
-            SQLITE_OK)
+        if (sqlite3_prepare_v3(store->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &taken,
+                               NULL) != SQLITE_OK)
             return failed(store);
         store->statements[which] = taken;
     }
@@ -222,7 +237,8 @@ enum err store_execute(struct store *store, enum store_sql which, const char *ty
 struct str store_column(sqlite3_stmt *statement, int column)
 {
     const char *text = (const char *)sqlite3_column_text(statement, column);
-    return text == NULL ? STR_NONE : str_range(text, (size_t)sqlite3_column_bytes(statement, column));
+    return text == NULL ? STR_NONE
+                        : str_range(text, (size_t)sqlite3_column_bytes(statement, column));
 }
 
 enum err store_begin(struct store *store)
@@ -319,7 +335,8 @@ enum err store_open(const char *path, struct store **store, struct out *why)
         return ERR_FULL;
     }
     enum err err = OK;
-    if (sqlite3_open_v2(path, &opened->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &opened->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+        SQLITE_OK)
         err = failed(opened);
     if (err == OK) {
         sqlite3_extended_result_codes(opened->db, 0);

@@ -46,21 +46,21 @@ enum err store_daemon_find(struct store *store, const char *id, struct store_dae
 enum err store_daemon_hello(struct store *store, struct store_daemon *daemon);
 enum err store_daemon_seen(struct store *store, int64_t key, int64_t now_ms);
 /* In the order in which they were first seen; a false from `each` ends the walk, in all walks. */
-enum err store_daemons(struct store *store, bool (*each)(void *context, const struct store_daemon *),
-                       void *context);
+enum err store_daemons(struct store *store,
+                       bool (*each)(void *context, const struct store_daemon *), void *context);
 
 /* --- events --------------------------------------------------------------------------------- */
 
 struct store_event {
     int64_t seq;
-    int64_t n;           /* 0: no run */
+    int64_t n; /* 0: no run */
     char run_id[LIMIT_RUN_ID + 1];
     char time[GATEWAY_TIME + 1];
     char type[GATEWAY_TYPE + 1];
     char step_id[LIMIT_NAME + 1];
     int64_t attempt;
-    struct str data;     /* raw object, or STR_NONE */
-    struct str raw;      /* the whole event, byte for byte */
+    struct str data; /* raw object, or STR_NONE */
+    struct str raw;  /* the whole event, byte for byte */
 };
 
 /* One batch is one transaction: begin, any number of events in the order of their seqs, then commit or rollback.
@@ -86,7 +86,8 @@ struct store_run {
     struct str daemon_id, run_id, workflow_id, status;
     struct str created_at, started_at, ended_at; /* STR_NONE where not known */
     struct str labels, outputs, error;           /* raw JSON, or STR_NONE */
-    struct str waiting_step, waiting;            /* the first waiting step and its run.waiting's data, or STR_NONE */
+    struct str waiting_step,
+        waiting; /* the first waiting step and its run.waiting's data, or STR_NONE */
 };
 
 struct store_step {
@@ -104,7 +105,8 @@ struct store_run_filter {
 enum err store_runs(struct store *store, const struct store_run_filter *filter, int64_t limit,
                     bool (*each)(void *context, const struct store_run *), void *context);
 /* daemon_key 0: any.  ERR_NOT_FOUND; ERR_EXISTS: several daemons have a run of this id. */
-enum err store_run_find(struct store *store, const char *run_id, int64_t daemon_key, int64_t *run_key);
+enum err store_run_find(struct store *store, const char *run_id, int64_t daemon_key,
+                        int64_t *run_key);
 /* `each` is called once.  ERR_NOT_FOUND. */
 enum err store_run_get(struct store *store, int64_t run_key,
                        bool (*each)(void *context, const struct store_run *), void *context);
@@ -128,11 +130,12 @@ struct store_command {
 };
 
 /* A new command under the daemon's next seq.  ERR_EXISTS: the key is taken. */
-enum err store_command_add(struct store *store, int64_t daemon_key, struct str key, struct str method,
-                           struct str params, int64_t *seq);
+enum err store_command_add(struct store *store, int64_t daemon_key, struct str key,
+                           struct str method, struct str params, int64_t *seq);
 /* `each` is called once.  ERR_NOT_FOUND. */
 enum err store_command_find(struct store *store, int64_t daemon_key, struct str key,
-                            bool (*each)(void *context, const struct store_command *), void *context);
+                            bool (*each)(void *context, const struct store_command *),
+                            void *context);
 /* Those without an answer, in the order of their seqs; deferred ones are left out. */
 enum err store_commands_waiting(struct store *store, int64_t daemon_key,
                                 bool (*each)(void *context, const struct store_command *),
@@ -143,9 +146,10 @@ enum err store_command_answer(struct store *store, int64_t daemon_key, int64_t s
 enum err store_command_forget(struct store *store, int64_t daemon_key, int64_t seq);
 /* The daemon did not take it, but its caller was promised that it will be delivered: from not_before_ms on
  * store_commands_renew() gives it a new seq, because a daemon refuses seqs that do not rise. */
-enum err store_command_defer(struct store *store, int64_t daemon_key, int64_t seq, int64_t not_before_ms);
+enum err store_command_defer(struct store *store, int64_t daemon_key, int64_t seq,
+                             int64_t not_before_ms);
 /* *renewed: how many are waiting again; *left: how many are still deferred. */
-enum err store_commands_renew(struct store *store, int64_t daemon_key, int64_t now_ms, int64_t *renewed,
-                              int64_t *left);
+enum err store_commands_renew(struct store *store, int64_t daemon_key, int64_t now_ms,
+                              int64_t *renewed, int64_t *left);
 
 #endif

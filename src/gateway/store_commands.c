@@ -46,8 +46,8 @@ static enum err add(struct store *store, int64_t daemon_key, struct str key, str
     return err;
 }
 
-enum err store_command_add(struct store *store, int64_t daemon_key, struct str key, struct str method,
-                           struct str params, int64_t *seq)
+enum err store_command_add(struct store *store, int64_t daemon_key, struct str key,
+                           struct str method, struct str params, int64_t *seq)
 {
     enum err err = store_begin(store);
 
@@ -75,7 +75,8 @@ static enum err walk(struct store *store, sqlite3_stmt *statement,
 }
 
 enum err store_command_find(struct store *store, int64_t daemon_key, struct str key,
-                            bool (*each)(void *context, const struct store_command *), void *context)
+                            bool (*each)(void *context, const struct store_command *),
+                            void *context)
 {
     sqlite3_stmt *statement;
     enum err err = store_bind(store, SQL_COMMAND_FIND, &statement, "is", daemon_key, key);
@@ -107,7 +108,8 @@ enum err store_command_forget(struct store *store, int64_t daemon_key, int64_t s
     return store_execute(store, SQL_COMMAND_FORGET, "ii", daemon_key, seq);
 }
 
-enum err store_command_defer(struct store *store, int64_t daemon_key, int64_t seq, int64_t not_before_ms)
+enum err store_command_defer(struct store *store, int64_t daemon_key, int64_t seq,
+                             int64_t not_before_ms)
 {
     return store_execute(store, SQL_COMMAND_DEFER, "iii", daemon_key, seq, not_before_ms);
 }
@@ -133,8 +135,8 @@ static enum err renew(struct store *store, int64_t daemon_key, int64_t now_ms, i
     }
 }
 
-enum err store_commands_renew(struct store *store, int64_t daemon_key, int64_t now_ms, int64_t *renewed,
-                              int64_t *left)
+enum err store_commands_renew(struct store *store, int64_t daemon_key, int64_t now_ms,
+                              int64_t *renewed, int64_t *left)
 {
     sqlite3_stmt *statement;
     enum err err = store_begin(store);

@@ -17,8 +17,9 @@ static struct str member(struct str data, const char *name)
 {
     struct str value;
 
-    return data.n > 0 && json_member(data, name, &value) && json_type(value) != JSON_NULL ? value
-                                                                                           : STR_NONE;
+    return data.n > 0 && json_member(data, name, &value) && json_type(value) != JSON_NULL
+               ? value
+               : STR_NONE;
 }
 
 static enum err on_created(struct store *store, int64_t run_key, const struct store_event *event,
@@ -53,8 +54,8 @@ static enum err settle(struct store *store, int64_t run_key, enum err err)
     return err != OK ? err : store_execute(store, SQL_RUN_WAITS, "i", run_key);
 }
 
-static enum err on_step_started(struct store *store, int64_t run_key, const struct store_event *event,
-                                const char *status)
+static enum err on_step_started(struct store *store, int64_t run_key,
+                                const struct store_event *event, const char *status)
 {
     (void)status;
     return settle(store, run_key,
@@ -62,8 +63,8 @@ static enum err on_step_started(struct store *store, int64_t run_key, const stru
                                 event->attempt, event->time));
 }
 
-static enum err on_step_waiting(struct store *store, int64_t run_key, const struct store_event *event,
-                                const char *status)
+static enum err on_step_waiting(struct store *store, int64_t run_key,
+                                const struct store_event *event, const char *status)
 {
     (void)status;
     return settle(store, run_key,
@@ -71,8 +72,8 @@ static enum err on_step_waiting(struct store *store, int64_t run_key, const stru
                                 event->data.n > 0 ? event->data : STR("{}")));
 }
 
-static enum err on_step_goes_on(struct store *store, int64_t run_key, const struct store_event *event,
-                                const char *status)
+static enum err on_step_goes_on(struct store *store, int64_t run_key,
+                                const struct store_event *event, const char *status)
 {
     return settle(store, run_key,
                   store_execute(store, SQL_STEP_STATUS, "ittis", run_key, event->step_id, status,
@@ -116,8 +117,8 @@ enum err store_derive(struct store *store, int64_t run_key, const struct store_e
         stand_in.data = STR_NONE;
     }
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
-        bool of_step = acts[i].apply != on_created && acts[i].apply != on_started &&
-                       acts[i].apply != on_ended;
+        bool of_step =
+            acts[i].apply != on_created && acts[i].apply != on_started && acts[i].apply != on_ended;
         if (strcmp(acts[i].type, stand_in.type) != 0)
             continue;
         if (of_step && stand_in.step_id[0] == '\0')

@@ -66,8 +66,8 @@ enum err store_daemon_seen(struct store *store, int64_t key, int64_t now_ms)
     return store_execute(store, SQL_DAEMON_SEEN, "ii", key, now_ms);
 }
 
-enum err store_daemons(struct store *store, bool (*each)(void *context, const struct store_daemon *),
-                       void *context)
+enum err store_daemons(struct store *store,
+                       bool (*each)(void *context, const struct store_daemon *), void *context)
 {
     sqlite3_stmt *statement;
     enum err err = store_bind(store, SQL_DAEMONS, &statement, "");
@@ -88,11 +88,13 @@ enum err store_daemons(struct store *store, bool (*each)(void *context, const st
 /* --- events --------------------------------------------------------------------------------- */
 
 /* The run's key; a run whose first events were lost begins with the first that came. */
-static enum err find_run(struct store *store, int64_t daemon_key, const char *run_id, int64_t *run_key)
+static enum err find_run(struct store *store, int64_t daemon_key, const char *run_id,
+                         int64_t *run_key)
 {
     sqlite3_stmt *statement;
 
-    if (store->run_key != 0 && store->run_daemon == daemon_key && strcmp(store->run_id, run_id) == 0) {
+    if (store->run_key != 0 && store->run_daemon == daemon_key &&
+        strcmp(store->run_id, run_id) == 0) {
         *run_key = store->run_key;
         return OK;
     }
@@ -128,7 +130,8 @@ enum err store_append(struct store *store, int64_t daemon_key, const struct stor
         err = find_run(store, daemon_key, event->run_id, &run_key);
     if (err == OK)
         err = store_execute(store, SQL_EVENT_ADD, "iiiitts", daemon_key, event->seq, run_key,
-                            run_key == 0 ? (int64_t)0 : event->n, event->time, event->type, event->raw);
+                            run_key == 0 ? (int64_t)0 : event->n, event->time, event->type,
+                            event->raw);
     if (err == OK && run_key != 0)
         err = store_derive(store, run_key, event);
     return err;

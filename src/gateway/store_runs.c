@@ -47,8 +47,8 @@ enum err store_runs(struct store *store, const struct store_run_filter *filter, 
     size_t count;
 
     if (filter->status.n > 0)
-        err = store_bind(store, SQL_RUNS_BY_STATUS, &statement, "iisi", before, limit, filter->status,
-                         filter->daemon_key);
+        err = store_bind(store, SQL_RUNS_BY_STATUS, &statement, "iisi", before, limit,
+                         filter->status, filter->daemon_key);
     else if (filter->daemon_key != 0)
         err = store_bind(store, SQL_RUNS_BY_DAEMON, &statement, "iii", before, limit,
                          filter->daemon_key);
@@ -57,7 +57,8 @@ enum err store_runs(struct store *store, const struct store_run_filter *filter, 
     return err != OK ? err : walk_runs(store, statement, each, context, &count);
 }
 
-enum err store_run_find(struct store *store, const char *run_id, int64_t daemon_key, int64_t *run_key)
+enum err store_run_find(struct store *store, const char *run_id, int64_t daemon_key,
+                        int64_t *run_key)
 {
     sqlite3_stmt *statement;
     enum err err = store_bind(store, SQL_RUN_FIND, &statement, "ti", run_id, daemon_key);

@@ -27,7 +27,8 @@ static ssize_t on_receive(uint8_t *to, size_t size, int flags, void *context)
     return (ssize_t)n;
 }
 
-enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max)
+enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out,
+                        size_t message_max)
 {
     static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_receive};
 

@@ -27,24 +27,26 @@ struct wslay_frame_context;
 
 struct ws_server {
     struct wslay_frame_context *frames;
-    struct buffer *in, *out;  /* the connection's */
-    struct buffer message;    /* the payload of the message that is being read */
-    struct utf8_stream utf8;  /* of that payload */
-    size_t message_max;       /* bytes; a longer message closes with 1009 */
-    uint64_t frame_bytes_left; /* of the frame being read, its header included, not yet given to wslay */
-    uint64_t payload_left;    /* of the frame being read */
+    struct buffer *in, *out; /* the connection's */
+    struct buffer message;   /* the payload of the message that is being read */
+    struct utf8_stream utf8; /* of that payload */
+    size_t message_max;      /* bytes; a longer message closes with 1009 */
+    uint64_t
+        frame_bytes_left; /* of the frame being read, its header included, not yet given to wslay */
+    uint64_t payload_left; /* of the frame being read */
     unsigned char control[WEBSOCKET_CONTROL_MAX];
     size_t control_n;
-    unsigned char opcode;     /* of the frame being read */
+    unsigned char opcode; /* of the frame being read */
     bool in_frame, fin;
-    bool in_message;          /* between the first and the last fragment */
-    bool message_taken;       /* `message` was lent out: cleared by the next call */
+    bool in_message;    /* between the first and the last fragment */
+    bool message_taken; /* `message` was lent out: cleared by the next call */
     bool close_sent, close_received;
-    unsigned close_code;      /* the peer's; WS_NO_STATUS where it gave none */
+    unsigned close_code; /* the peer's; WS_NO_STATUS where it gave none */
 };
 
 /* ERR_FULL: no memory. */
-enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out, size_t message_max);
+enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out,
+                        size_t message_max);
 void ws_server_free(struct ws_server *ws);
 
 /* Takes frames from `in` until one message is whole; pings are answered on the way.

@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         split = http_request_read(text, &searched, &piecewise);
     MUST(split == err);
     if (err == OK)
-        MUST(piecewise.head_bytes == whole.head_bytes && piecewise.content_length == whole.content_length &&
+        MUST(piecewise.head_bytes == whole.head_bytes &&
+             piecewise.content_length == whole.content_length &&
              piecewise.header_count == whole.header_count && str_equal(piecewise.path, whole.path));
     return 0;
 }

@@ -26,8 +26,9 @@ static void request_line_and_headers_are_read(void **state)
 {
     (void)state;
     struct http_request request;
-    const char *text = "GET /v1/runs/r%2D1/events?after=5&limit=2 HTTP/1.1\r\nHost: example\r\n"
-                       "Accept: text/html, text/event-stream;q=0.5\r\nX-Empty:\r\nX-Blank: \t a b \t\r\n\r\nrest";
+    const char *text =
+        "GET /v1/runs/r%2D1/events?after=5&limit=2 HTTP/1.1\r\nHost: example\r\n"
+        "Accept: text/html, text/event-stream;q=0.5\r\nX-Empty:\r\nX-Blank: \t a b \t\r\n\r\nrest";
 
     assert_int_equal(read_whole(text, &request), OK);
     assert_int_equal(request.method, HTTP_GET);
@@ -109,7 +110,8 @@ static void what_others_might_read_differently_is_refused(void **state)
         {"POST / HTTP/1.1\r\nHost: x\r\n\r\n", 411},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+         400},
         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400},
@@ -121,8 +123,8 @@ static void what_others_might_read_differently_is_refused(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct http_request request;
-        if (read_whole(cases[i].text, &request) != ERR_INVALID || request.status != cases[i].status ||
-            request.reason[0] == '\0')
+        if (read_whole(cases[i].text, &request) != ERR_INVALID ||
+            request.status != cases[i].status || request.reason[0] == '\0')
             fail_msg("case %zu: status %u, not %u", i, request.status, cases[i].status);
     }
 }
@@ -134,7 +136,8 @@ static void a_nul_is_refused(void **state)
     struct http_request request;
     size_t searched = 0;
 
-    assert_int_equal(http_request_read(str_range(text, sizeof text - 1), &searched, &request), ERR_INVALID);
+    assert_int_equal(http_request_read(str_range(text, sizeof text - 1), &searched, &request),
+                     ERR_INVALID);
 }
 
 static void heads_are_bounded(void **state)
@@ -167,10 +170,16 @@ static void expect_continue_is_seen(void **state)
     (void)state;
     struct http_request request;
 
-    assert_int_equal(read_whole("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n", &request),
-                     OK);
+    assert_int_equal(
+        read_whole(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n",
+            &request),
+        OK);
     assert_true(request.expects_continue);
-    assert_int_equal(read_whole("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", &request), OK);
+    assert_int_equal(
+        read_whole("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
+                   &request),
+        OK);
     assert_false(request.expects_continue);
 }
 

@@ -15,9 +15,13 @@ static void addresses_are_read(void **state)
     static const struct {
         const char *text, *host;
         unsigned port;
-    } good[] = {{"127.0.0.1:8765", "127.0.0.1", 8765}, {"[::1]:0", "::1", 0}, {":80", "", 80},
-                {"*:80", "", 80},                      {"localhost:1", "127.0.0.1", 1}};
-    static const char *const bad[] = {"", "127.0.0.1", "127.0.0.1:", "h:65536", "h:-1", "[::1]", "[::1]80", "h:1:2"};
+    } good[] = {{"127.0.0.1:8765", "127.0.0.1", 8765},
+                {"[::1]:0", "::1", 0},
+                {":80", "", 80},
+                {"*:80", "", 80},
+                {"localhost:1", "127.0.0.1", 1}};
+    static const char *const bad[] = {"",     "127.0.0.1", "127.0.0.1:", "h:65536",
+                                      "h:-1", "[::1]",     "[::1]80",    "h:1:2"};
     char host[64];
     unsigned port;
 

@@ -19,7 +19,8 @@ static int make_folder(void **state)
 {
     const char *base = getenv("TMPDIR");
     (void)state;
-    snprintf(folder, sizeof folder, "%s/gateway-store-XXXXXX", base != NULL && strlen(base) < 200 ? base : "/tmp");
+    snprintf(folder, sizeof folder, "%s/gateway-store-XXXXXX",
+             base != NULL && strlen(base) < 200 ? base : "/tmp");
     if (mkdtemp(folder) == NULL)
         return -1;
     snprintf(path, sizeof path, "%s/s.db", folder);
@@ -62,11 +63,15 @@ static int64_t say_hello(struct store *store, const char *id, int64_t acked, int
     return daemon.key;
 }
 
-static enum err add_event(struct store *store, int64_t daemon, int64_t seq, const char *run_id, int64_t n,
-                          const char *type, const char *step, const char *data)
+static enum err add_event(struct store *store, int64_t daemon, int64_t seq, const char *run_id,
+                          int64_t n, const char *type, const char *step, const char *data)
 {
-    struct store_event event = {.seq = seq, .n = n, .attempt = 1, .time = "2026-01-31T12:00:00.123Z",
-                                .data = str_of(data), .raw = STR("{\"raw\": 1.0}")};
+    struct store_event event = {.seq = seq,
+                                .n = n,
+                                .attempt = 1,
+                                .time = "2026-01-31T12:00:00.123Z",
+                                .data = str_of(data),
+                                .raw = STR("{\"raw\": 1.0}")};
 
     (void)str_copy(str_of(run_id), event.run_id, sizeof event.run_id);
     (void)str_copy(str_of(type), event.type, sizeof event.type);
@@ -123,7 +128,8 @@ static void commits_stay_and_rollbacks_do_not(void **state)
 
     int64_t daemon = say_hello(store, "d", 0, 0);
     assert_int_equal(store_append_begin(store), OK);
-    assert_int_equal(add_event(store, daemon, 1, "r", 1, "run.created", "", "{\"workflow_id\":\"w\"}"), OK);
+    assert_int_equal(
+        add_event(store, daemon, 1, "r", 1, "run.created", "", "{\"workflow_id\":\"w\"}"), OK);
     assert_int_equal(add_event(store, daemon, 2, "r", 2, "run.started", "", "{}"), OK);
     assert_int_equal(store_append_commit(store, daemon, 2, 5000, 2, "ab"), OK);
     assert_int_equal(store_append_begin(store), OK);
@@ -132,7 +138,8 @@ static void commits_stay_and_rollbacks_do_not(void **state)
     /* The same run again: what was remembered of it went with the rollback. */
     assert_int_equal(store_append_begin(store), OK);
     assert_int_equal(add_event(store, daemon, 3, "r2", 1, "run.created", "", "{}"), OK);
-    assert_int_equal(add_event(store, daemon, 4, "r2", 2, "run.succeeded", "", "{\"outputs\":{\"a\":1}}"), OK);
+    assert_int_equal(
+        add_event(store, daemon, 4, "r2", 2, "run.succeeded", "", "{\"outputs\":{\"a\":1}}"), OK);
     store_append_rollback(store);
     store_close(store);
 
@@ -177,10 +184,12 @@ static void hello_keeps_acked_and_raises_the_counter(void **state)
     assert_int_equal(store_gap(store, key, 11, 14, STR("\"lost\""), 1), OK);
     assert_int_equal(say_hello(store, "d", 99, 3), key);
     assert_int_equal(acked_of(store, "d"), 14);
-    assert_int_equal(store_command_add(store, key, STR("a"), STR("run.cancel"), STR("{}"), &seq), OK);
+    assert_int_equal(store_command_add(store, key, STR("a"), STR("run.cancel"), STR("{}"), &seq),
+                     OK);
     assert_int_equal(seq, 6);
     (void)say_hello(store, "d", 0, 40);
-    assert_int_equal(store_command_add(store, key, STR("b"), STR("run.cancel"), STR("{}"), &seq), OK);
+    assert_int_equal(store_command_add(store, key, STR("b"), STR("run.cancel"), STR("{}"), &seq),
+                     OK);
     assert_int_equal(seq, 41);
     assert_int_equal(store_daemon_find(store, "other", &daemon), ERR_NOT_FOUND);
     store_close(store);
@@ -200,14 +209,20 @@ static void runs_are_listed_newest_first_and_filtered(void **state)
     assert_int_equal(add_event(store, first, 3, "a", 2, "run.failed", "", "{}"), OK);
     assert_int_equal(store_append_commit(store, first, 3, 1, 0, ""), OK);
 
-    assert_int_equal(store_runs(store, &(struct store_run_filter){.before = 0}, 10, see_run, &all), OK);
+    assert_int_equal(store_runs(store, &(struct store_run_filter){.before = 0}, 10, see_run, &all),
+                     OK);
     assert_string_equal(all.text, "b=queued a=queued a=failed ");
-    assert_int_equal(store_runs(store, &(struct store_run_filter){.status = STR("failed")}, 10, see_run, &ended), OK);
+    assert_int_equal(
+        store_runs(store, &(struct store_run_filter){.status = STR("failed")}, 10, see_run, &ended),
+        OK);
     assert_string_equal(ended.text, "a=failed ");
-    assert_int_equal(store_runs(store, &(struct store_run_filter){.daemon_key = first}, 1, see_run, &of_first), OK);
+    assert_int_equal(
+        store_runs(store, &(struct store_run_filter){.daemon_key = first}, 1, see_run, &of_first),
+        OK);
     assert_string_equal(of_first.text, "b=queued ");
     assert_int_equal(store_run_find(store, "b", 0, &run), OK);
-    assert_int_equal(store_runs(store, &(struct store_run_filter){.before = run}, 10, see_run, &older), OK);
+    assert_int_equal(
+        store_runs(store, &(struct store_run_filter){.before = run}, 10, see_run, &older), OK);
     assert_string_equal(older.text, "a=queued a=failed ");
     assert_int_equal(store_run_find(store, "a", 0, &run), ERR_EXISTS);
     assert_int_equal(store_run_find(store, "a", second, &run), OK);
@@ -240,7 +255,9 @@ static void status_follows_the_events(void **state)
     for (int i = 0; i < (int)(sizeof events / sizeof events[0]); i++) {
         struct seen seen = {0, ""};
         assert_int_equal(store_append_begin(store), OK);
-        assert_int_equal(add_event(store, daemon, i + 1, "r", i + 1, events[i].type, events[i].step, events[i].data), OK);
+        assert_int_equal(add_event(store, daemon, i + 1, "r", i + 1, events[i].type, events[i].step,
+                                   events[i].data),
+                         OK);
         assert_int_equal(store_append_commit(store, daemon, i + 1, 1, 0, ""), OK);
         assert_int_equal(store_run_find(store, "r", daemon, &run), OK);
         assert_int_equal(store_run_get(store, run, see_run, &seen), OK);
@@ -255,7 +272,8 @@ static bool see_command(void *context, const struct store_command *command)
     struct out out = OUT_ON(seen->text);
 
     out.n = strlen(seen->text);
-    out_format(&out, "%d:%.*s%s ", (int)command->seq, STR_ARG(command->key), command->answered ? "!" : "");
+    out_format(&out, "%d:%.*s%s ", (int)command->seq, STR_ARG(command->key),
+               command->answered ? "!" : "");
     (void)out_cstr(&out);
     seen->count++;
     return true;
@@ -273,12 +291,14 @@ static void commands_keep_their_keys_and_order(void **state)
 {
     (void)state;
     struct store *store = open_store();
-    int64_t daemon = say_hello(store, "d", 0, 0), other = say_hello(store, "e", 0, 0), seq, renewed, left;
+    int64_t daemon = say_hello(store, "d", 0, 0), other = say_hello(store, "e", 0, 0), seq, renewed,
+            left;
     struct seen seen = {0, ""};
 
     assert_int_equal(store_command_add(store, daemon, STR("a"), STR("m"), STR("{}"), &seq), OK);
     assert_int_equal(store_command_add(store, daemon, STR("b"), STR("m"), STR("{}"), &seq), OK);
-    assert_int_equal(store_command_add(store, daemon, STR("a"), STR("m"), STR("{}"), &seq), ERR_EXISTS);
+    assert_int_equal(store_command_add(store, daemon, STR("a"), STR("m"), STR("{}"), &seq),
+                     ERR_EXISTS);
     assert_int_equal(store_command_add(store, other, STR("a"), STR("m"), STR("{}"), &seq), OK);
     assert_int_equal(seq, 1);
     assert_waiting(store, daemon, "1:a 2:b ");
@@ -286,7 +306,8 @@ static void commands_keep_their_keys_and_order(void **state)
     assert_waiting(store, daemon, "2:b ");
     assert_int_equal(store_command_find(store, daemon, STR("a"), see_command, &seen), OK);
     assert_string_equal(seen.text, "1:a! ");
-    assert_int_equal(store_command_find(store, daemon, STR("c"), see_command, &seen), ERR_NOT_FOUND);
+    assert_int_equal(store_command_find(store, daemon, STR("c"), see_command, &seen),
+                     ERR_NOT_FOUND);
 
     /* Put off, it comes again behind what came meanwhile. */
     assert_int_equal(store_command_defer(store, daemon, 2, 1000), OK);

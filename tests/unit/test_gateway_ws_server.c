@@ -62,7 +62,8 @@ static unsigned close_sent(const struct rig *rig)
         size_t n = (unsigned char)out.p[i + 1] & 0x7fu;
         assert_true(n < 126);
         if ((unsigned char)out.p[i] == 0x88)
-            return n < 2 ? WS_NO_STATUS : (unsigned)(unsigned char)out.p[i + 2] << 8 | (unsigned char)out.p[i + 3];
+            return n < 2 ? WS_NO_STATUS
+                         : (unsigned)(unsigned char)out.p[i + 2] << 8 | (unsigned char)out.p[i + 3];
         i += 2 + n;
     }
     return 0;
@@ -85,7 +86,8 @@ static void any_split_gives_the_same_messages(void **state)
     put_frame(&all, 0x81, STR(""));
     put_frame(&all, 0x81, str_range(big, sizeof big));
     struct str bytes = buffer_view(&all);
-    const struct str expected[] = {STR("one"), STR("tw\xc3\xb6"), STR(""), str_range(big, sizeof big)};
+    const struct str expected[] = {STR("one"), STR("tw\xc3\xb6"), STR(""),
+                                   str_range(big, sizeof big)};
 
     for (size_t step = 1; step <= bytes.n; step++) {
         open_rig(&rig);
@@ -143,8 +145,8 @@ static void rules_are_kept(void **state)
         const char *reason = "";
         open_rig(&rig);
         assert_true(buffer_put(&rig.in, cases[i].bytes));
-        if (ws_server_next(&rig.ws, &message, &reason) != ERR_INVALID || close_sent(&rig) != cases[i].code ||
-            reason[0] == '\0')
+        if (ws_server_next(&rig.ws, &message, &reason) != ERR_INVALID ||
+            close_sent(&rig) != cases[i].code || reason[0] == '\0')
             fail_msg("%s: closed with %u, not %u", cases[i].name, close_sent(&rig), cases[i].code);
         close_rig(&rig);
     }
@@ -179,7 +181,9 @@ static void close_is_answered_and_ends_sending(void **state)
     const char *reason = "";
 
     open_rig(&rig);
-    put_frame(&rig.in, 0x88, STR("\x0f\xa0" "bye"));
+    put_frame(&rig.in, 0x88,
+              STR("\x0f\xa0"
+                  "bye"));
     put_frame(&rig.in, 0x81, STR("late"));
     assert_int_equal(ws_server_next(&rig.ws, &message, &reason), ERR_END);
     assert_int_equal(rig.ws.close_code, 4000);
@@ -207,7 +211,8 @@ static void long_reasons_are_cut_between_characters(void **state)
     char reason[200];
 
     memset(reason, 'a', sizeof reason);
-    memcpy(reason + WEBSOCKET_REASON_MAX - 1, "\xc3\xa9", 2); /* the limit falls between its two bytes */
+    memcpy(reason + WEBSOCKET_REASON_MAX - 1, "\xc3\xa9",
+           2); /* the limit falls between its two bytes */
     open_rig(&rig);
     assert_true(ws_server_close(&rig.ws, 4400, str_range(reason, sizeof reason)));
     assert_int_equal(buffer_view(&rig.out).n, 2 + 2 + WEBSOCKET_REASON_MAX - 1);
