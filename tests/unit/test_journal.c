@@ -539,10 +539,12 @@ static void journal_checkpoint_stands_in_each_new_segment(void **state)
     uint64_t syncs = journal()->syncs;
     rig_commit();
     assert_int_equal(journal()->syncs, syncs);
+    assert_false(journal_can_forget(journal()));
     assert_int_equal(journal_forget(journal(), 2), OK);
     assert_true(rig_exists(1));
     rig_append("x", false);
     rig_commit();
+    assert_true(journal_can_forget(journal()));
     assert_int_equal(journal_forget(journal(), 2), OK);
     assert_false(rig_exists(1));
     assert_int_equal(rig_open(), OK);
