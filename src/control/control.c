@@ -18,7 +18,7 @@ static struct control_client *client_of(struct rpc_peer *peer)
 
 static bool is_open(const struct control_client *client)
 {
-    return client->node.fd >= 0;
+    return client->open;
 }
 
 /* Answers are begun only while everything before them has been written, or while a request was put off and nothing else is let in. */
@@ -44,7 +44,7 @@ static void close_client(struct control_client *client)
 {
     loop_remove(client->control->loop, &client->node);
     port_close(client->node.fd);
-    client->node.fd = -1;
+    client->open = false;
     client->peer.generation++; /* answers that are still being worked on have nobody to go to */
     client->peer.pending = 0;
     client->control->count--;
@@ -426,10 +426,10 @@ static void admit(struct control *control, int fd, int64_t uid)
     if (loop_add(control->loop, &client->node) != OK) {
         refuse_crowd(fd);
         port_close(fd);
-        client->node.fd = -1;
         return;
     }
     client->control = control;
+    client->open = true;
     client->peer.channel = RPC_LOCAL;
     client->peer.begin = on_begin;
     client->peer.end = on_end;
@@ -537,8 +537,6 @@ enum err control_start(struct control *control, struct loop *loop, struct journa
     control->dispatcher = dispatcher;
     control->find_run = find_run;
     control->find_run_context = find_run_context;
-    for (size_t i = 0; i < LIMIT_CLIENTS; i++)
-        control->clients[i].node.fd = -1;
     control->listener = (struct loop_fd){.fd = -1, .wanted = PORT_READABLE, .on_ready = on_listener, .context = control};
     enum err err = choose_path(control, charter_directory);
     if (err == OK)

@@ -20,7 +20,8 @@ struct control_follow {
 };
 
 struct control_client {
-    struct loop_fd node; /* fd -1: the place is free */
+    struct loop_fd node;
+    bool open; /* a place that was never used stays all zeros, and its pages untouched */
     struct control *control;
     struct rpc_peer peer;
     struct line_reader reader;

@@ -36,12 +36,6 @@ static void write_hello(void *context, struct json_writer *w)
     engine_write_hello_runs(&daemon->engine, w);
 }
 
-static void on_session(void *context, const char *gateway)
-{
-    (void)context;
-    log_info("link", "connected to gateway %s", gateway);
-}
-
 static void on_forked(void *context)
 {
     struct daemon *daemon = context;
@@ -83,7 +77,6 @@ void daemon_fill_host(struct daemon *daemon)
 {
     daemon->link_host = (struct link_host){.context = daemon,
                                            .write_hello = write_hello,
-                                           .on_session = on_session,
                                            .on_forked = on_forked,
                                            .on_paused = on_paused,
                                            .on_final = on_final,
