@@ -222,10 +222,10 @@ static void accepted_run_is_kept_as_lines(void **state)
         "\"integrations\":{\"x\":{\"command\":[\"./x\",\"a\"],\"config\":{\"a\":1,\"t\":\"${{ secrets.T }}\",\"b\":5},"
         "\"env\":{\"A\":\"a\",\"B\":\"c\"},\"limits\":{}}},",
         "\"steps\":[",
-        "{\"id\":\"a\",\"kind\":\"uses\",\"uses\":\"x\",\"with\":{\"u\":\"${{ inputs.n }}\\n\"},\"inputs\":{},\"output\":\"o\","
+        "{\"id\":\"a\",\"output\":\"o\",\"kind\":\"uses\",\"uses\":\"x\",\"with\":{\"u\":\"${{ inputs.n }}\\n\"},\"inputs\":{},"
         "\"output_type\":\"text\",\"timeout_ms\":1500,\"if\":null,\"when\":\"success\",\"continue_on_error\":false,"
         "\"on_interrupt\":\"retry\",\"retry\":null,\"needs\":null,\"gate\":null,\"input\":null},",
-        "{\"id\":\"b\",\"kind\":\"uses\",\"uses\":\"x\",\"with\":{},\"inputs\":{\"i\":1},\"output\":null,"
+        "{\"id\":\"b\",\"output\":null,\"kind\":\"uses\",\"uses\":\"x\",\"with\":{},\"inputs\":{\"i\":1},"
         "\"output_type\":\"json\",\"timeout_ms\":0,\"if\":\"${{ outputs.a }} == 'q'\",\"when\":\"success\","
         "\"continue_on_error\":false,\"on_interrupt\":\"fail\",\"retry\":null,\"needs\":null,\"gate\":null,\"input\":null}",
         "],",
@@ -400,25 +400,47 @@ static void ids_and_names(void **state)
     assert_false(project_is_name(str_range(longest, 65)));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
+/* With and without YAML; a build without it says what it reads. */
+static void project_may_be_written_as_json(void **state)
+{
+    (void)state;
+    rig_file(
+        "charter.yml",
+        "{\n  \"project\": \"j\",\n  \"integrations\": {\"x\": {\"command\": [\"./x\"]}}\n}\n");
+    rig_file("workflows/w/manifest.yml",
+             "{\"id\":\"w\",\"inputs\":{\"n\":{\"type\":\"integer\",\"minimum\":1}}}");
+    assert_has(rig_submit("{\"n\":1}"), "{\"ok\":{\"inputs\":{\"n\":1},");
+    assert_has(rig_read(".charter/runs/r-1/plan.json"), "{\"id\":\"a\",");
+    rig_file(".charter/runs/r-1/plan.json", NULL);
+    assert_has(rig_refusal("{\"n\":0}"), "-32006 inputs.n: must be at least 1");
+    rig_file("workflows/w/plan.yml", "{\n  \"steps\": []\n}");
+    assert_has(rig_refusal("{\"n\":1}"),
+               "-32007 workflows/w/plan.yml:2:12: steps: a plan has at least one step");
+#ifndef CONFIG_YAML
+    rig_file("workflows/w/plan.yml", "steps: []\n");
+    assert_has(rig_refusal("{\"n\":1}"), "plan.yml:1:1: ");
+    assert_has(rig_refusal("{\"n\":1}"), "(this build reads project files as JSON only)");
+#endif
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(config_of_the_contract_is_taken),
-        TEST(config_may_be_nearly_empty),
-        TEST(config_with_several_doors_and_a_relative_token),
-        TEST(config_nonsense_is_refused_with_its_place),
-        TEST(config_is_looked_for_under_three_names),
-        TEST(config_over_the_limit_is_refused),
+        YAML_TEST(config_of_the_contract_is_taken),
+        YAML_TEST(config_may_be_nearly_empty),
+        YAML_TEST(config_with_several_doors_and_a_relative_token),
+        YAML_TEST(config_nonsense_is_refused_with_its_place),
+        YAML_TEST(config_is_looked_for_under_three_names),
+        YAML_TEST(config_over_the_limit_is_refused),
+        YAML_TEST(accepted_run_is_kept_as_lines),
+        YAML_TEST(executable_in_the_folder_is_an_integration),
+        YAML_TEST(plans_integrations_come_first),
+        YAML_TEST(workflows_are_listed_and_shown),
+        YAML_TEST(check_tells_the_first_problem_of_each_file),
+        TEST(project_may_be_written_as_json),
         cmocka_unit_test(answer_that_is_none_is_an_internal_error),
         cmocka_unit_test(problem_data_stays_within_its_limit),
-        TEST(accepted_run_is_kept_as_lines),
-        TEST(executable_in_the_folder_is_an_integration),
-        TEST(plans_integrations_come_first),
         TEST(digest_is_of_the_value),
-        TEST(workflows_are_listed_and_shown),
-        TEST(check_tells_the_first_problem_of_each_file),
         TEST(workflow_that_is_not_there_is_not_found),
         cmocka_unit_test(ids_and_names),
     };

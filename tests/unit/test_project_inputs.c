@@ -131,7 +131,8 @@ static void inputs_of_many_elements_are_taken(void **state)
     (void)state;
     static char text[LIMIT_INPUTS];
     struct out to = OUT_ON(text);
-    rig_file("workflows/w/manifest.yml", "id: w\ninputs: {v: {type: array}, o: {type: object}}\n");
+    rig_file("workflows/w/manifest.yml",
+             "{\"id\":\"w\",\"inputs\":{\"v\":{\"type\":\"array\"},\"o\":{\"type\":\"object\"}}}");
     out_text(&to, "{\"v\":[0");
     while (to.n < LIMIT_INPUTS / 2)
         out_text(&to, ",1");
@@ -142,17 +143,15 @@ static void inputs_of_many_elements_are_taken(void **state)
     assert_has(rig_submit(out_cstr(&to)), "{\"ok\":");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(inputs_have_types),
-        TEST(inputs_have_constraints),
-        TEST(inputs_match_patterns_anywhere),
-        TEST(inputs_unknown_and_missing_are_named),
-        TEST(inputs_keep_their_bytes_and_get_defaults),
-        TEST(inputs_have_a_limit),
+        YAML_TEST(inputs_have_types),
+        YAML_TEST(inputs_have_constraints),
+        YAML_TEST(inputs_match_patterns_anywhere),
+        YAML_TEST(inputs_unknown_and_missing_are_named),
+        YAML_TEST(inputs_keep_their_bytes_and_get_defaults),
+        YAML_TEST(inputs_have_a_limit),
         TEST(inputs_of_many_elements_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,8 +173,9 @@ static void plan_that_is_right_is_taken(void **state)
         "steps: [{id: a, uses: x, if: true, with: {k: '$ {{ no template }}', '${{ key }}': 1}}]",
         "x-defaults: &d {timeout_s: 5}\nsteps: [{id: a, uses: x, with: *d, retry: {max_attempts: 1}}]",
         "description: d\nsteps: [{id: a, description: e, uses: x, with: null, inputs: ~, needs: ~}]\noutputs:\n",
-        "steps: [{id: a, uses: x, output: o}, {id: b, uses: x, with: {u: '${{ named_outputs.o[0].x }}${{ run.id }}'},\n"
-        "  if: \"${{ outputs.a.n }} != 'x'\"}]\noutputs: {r: '${{ outputs.b }}'}",
+        "steps: [{id: a, uses: x, output: o}, {id: b, uses: x, with: {u: '${{ named_outputs.o[0].x }}'}}]",
+        "steps: [{id: a, uses: x}, {id: b, uses: x, if: \"${{ outputs.a.n }} != 'x'\"}]",
+        "steps: [{id: a, uses: x}]\noutputs: {r: '${{ outputs.a }} of ${{ run.id }}'}",
     };
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
         rig_file("workflows/w/plan.yml", plans[i]);
@@ -275,20 +276,18 @@ static void manifest_is_checked(void **state)
     EXPECT(cases, rig_manifest_refusal);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_end)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(plan_steps_are_checked),
-        TEST(plan_order_is_checked),
-        TEST(plan_templates_name_what_is_there),
-        TEST(plan_config_of_charter_yml_is_checked_per_step),
-        TEST(plan_that_is_right_is_taken),
+        YAML_TEST(plan_steps_are_checked),
+        YAML_TEST(plan_order_is_checked),
+        YAML_TEST(plan_templates_name_what_is_there),
+        YAML_TEST(plan_config_of_charter_yml_is_checked_per_step),
+        YAML_TEST(plan_that_is_right_is_taken),
+        YAML_TEST(plan_of_the_most_steps_is_taken),
+        YAML_TEST(plan_features_to_come_are_refused_by_name),
+        YAML_TEST(manifest_is_checked),
         TEST(plan_may_be_written_as_json),
-        TEST(plan_of_the_most_steps_is_taken),
-        TEST(plan_features_to_come_are_refused_by_name),
-        TEST(manifest_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
