@@ -81,8 +81,6 @@ void cli_show_workflow(struct cli *cli, struct str result);
 void cli_show_daemon(struct cli *cli, struct str result);
 /* The members of a run's outputs, texts with their lines. */
 void cli_show_outputs(struct cli *cli, struct str outputs);
-/* The lines of a failed attempt's error, indented. */
-void cli_show_error(struct cli *cli, struct str error);
 
 /* Puts the inputs of a run together (inputs.c): --inputs, then --input over it, converted by the
  * declared types in `manifest` (raw; STR_NONE where no --input was given). *object is in

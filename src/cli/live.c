@@ -143,8 +143,6 @@ static void on_step(struct cli *cli, const struct cli_event *event, struct cli_s
         put_reason(cli, ": ", cli_event_data(event, "reason"));
     }
     end_line(cli);
-    if (strcmp(what, "failed") == 0)
-        cli_show_error(cli, cli_event_data(event, "error"));
 }
 
 static void on_ending(struct cli *cli, const struct cli_event *event)

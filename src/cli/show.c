@@ -111,7 +111,7 @@ void cli_show_outputs(struct cli *cli, struct str outputs)
         put_output(cli, name, value);
 }
 
-void cli_show_error(struct cli *cli, struct str error)
+static void show_error(struct cli *cli, struct str error)
 {
     struct str lines = member(error, "stderr"), name, text;
     struct json_walk walk = json_walk(lines);
@@ -143,7 +143,7 @@ static void show_step(struct cli *cli, struct str step)
         put(cli, member(error, "message"));
     }
     cli_screen_put(screen, "\n");
-    cli_show_error(cli, error);
+    show_error(cli, error);
 }
 
 static void show_waiting(struct cli *cli, struct str waiting)

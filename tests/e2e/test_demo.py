@@ -3,12 +3,14 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 PROJECT = ROOT / "port" / "demo" / "project"
 SHELLS = [shell for shell in (["dash"], ["bash"], ["busybox", "sh"], ["mksh"], ["sh"]) if shutil.which(shell[0])]
 
@@ -136,3 +138,62 @@ def test_the_example_measures_judges_and_reports(shell):
 def test_a_file_system_that_is_not_there_is_an_error(shell):
     replies = talk(shell, "integrations/host_facts", execute(2, {"mount": "/absent"}))
     assert "no file system at /absent" in replies[-1]["error"]["message"]
+
+
+def programs(*names):
+    missing = [name for name in names if not (BUILD / name).exists()]
+    if missing:
+        pytest.skip(f"not built: {', '.join(missing)}")
+
+
+def test_make_run_shows_the_whole_chain_and_leaves_nothing_behind(tmp_path):
+    programs("charter", "charter-daemon", "charter-gateway")
+    if not shutil.which("curl"):
+        pytest.skip("curl is not here")
+    env = dict(os.environ, BUILD=str(BUILD), TMPDIR=str(tmp_path))
+    result = subprocess.run([ROOT / "port" / "demo" / "run.sh"], env=env, stdin=subprocess.DEVNULL,
+                            capture_output=True, timeout=300)
+    out = result.stdout.decode()
+    assert result.returncode == 0, out + result.stderr.decode()
+    for run in ("from-the-command-line", r"r-[0-9a-z]{26}"):
+        assert re.search(f"== The events of run {run}, read back from the gateway's store\n  1  .* run.created", out)
+    assert len(re.findall(r"(?m)^ *\d+  [0-9:.]+  run\.succeeded", out)) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_run_fails_where_the_workflow_does(tmp_path):
+    programs("charter", "charter-daemon", "charter-gateway")
+    if not shutil.which("curl"):
+        pytest.skip("curl is not here")
+    copy = tmp_path / "demo"
+    shutil.copytree(PROJECT.parent, copy)
+    (copy / "project" / "integrations" / "judge").write_text("#!/bin/sh\nexit 7\n")
+    env = dict(os.environ, BUILD=str(BUILD), TMPDIR=str(tmp_path))
+    result = subprocess.run([copy / "run.sh"], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+    assert result.returncode == 1
+    assert b"the run ended with exit code 1" in result.stderr
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_the_project_of_init_runs_at_once(tmp_path):
+    programs("charter", "charter-daemon")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CHARTER_")}
+
+    def charter(*args):
+        return subprocess.run([BUILD / "charter", *args], cwd=tmp_path, env=env, capture_output=True, timeout=120)
+
+    assert charter("init").returncode == 0
+    # Where its own config is to be read: the form that this build writes is one that it reads.
+    checked = subprocess.run([BUILD / "charter-daemon", "check"], cwd=tmp_path, env=env, capture_output=True, timeout=120)
+    assert checked.returncode == 0, checked.stderr
+    with open(tmp_path / "daemon.log", "wb") as log:
+        started = subprocess.run([BUILD / "charter-daemon", "start", "--background"], cwd=tmp_path, env=env,
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=120)
+    assert started.returncode == 0, (tmp_path / "daemon.log").read_text()
+    try:
+        run = charter("run", "hello", "--input", "name=you", "--input", "times=2")
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert b"greeting: Hello, you! Hello, you!" in run.stdout
+        assert charter("run", "hello", "--input", "times=11").returncode == 7
+    finally:
+        assert charter("daemon", "stop").returncode == 0
