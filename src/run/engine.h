@@ -78,6 +78,7 @@ struct process {
     int64_t timeout_ms;         /* of the attempt; 0: none, only its setup is bounded */
     unsigned last_id;           /* of the request in flight or of the last one */
     /* the request that is being sent */
+    uint8_t request; /* which it is: the state that it was begun in */
     bool sending;
     uint64_t sent, request_length;
     int64_t request_deadline_ms; /* `deadline_ms` as the request says it; -1: null */

@@ -67,6 +67,7 @@ static void set_grace(struct engine *engine, struct process *process)
 static void begin_request(struct engine *engine, struct process *process)
 {
     process->last_id++;
+    process->request = process->state;
     process->sending = true;
     process->sent = 0;
     process->request_length = 0;
@@ -149,7 +150,10 @@ static void on_grace(struct loop_timer *timer)
 
     if (process->state == PROCESS_TEARDOWN)
         process_log(engine, process, "log", "warning", STR("teardown was not answered within the grace time"));
-    process_change(engine, process, PROCESS_GRACE_OVER);
+    if (process->state <= PROCESS_EXECUTING)
+        process_broke(engine, process, FAILURE_PROTOCOL, "it closed its stdout and lives on");
+    else
+        process_change(engine, process, PROCESS_GRACE_OVER);
 }
 
 static void on_deadline(struct loop_timer *timer)
@@ -172,6 +176,8 @@ void process_cancel(struct engine *engine, struct process *process)
         engine->act = true;
     } else if (process->state == PROCESS_SETUP || process->state == PROCESS_EXECUTING) {
         process_change(engine, process, PROCESS_CANCEL);
+    } else if (process->state == PROCESS_IDLE && process->step != STEP_NONE && !process->storing) {
+        engine_step_failed(engine, process); /* set up, but not asked yet: nothing is in flight */
     }
 }
 

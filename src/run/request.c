@@ -491,9 +491,9 @@ enum err request_generate(const struct scope *scope, struct request_sink *sink, 
     enum err err = OK;
 
     sink->chunk = out_on(sink->buffer, sizeof sink->buffer);
-    if (process->state == PROCESS_SETUP) {
+    if (process->request == PROCESS_SETUP) {
         err = generate_setup(scope, sink, process);
-    } else if (process->state == PROCESS_TEARDOWN) {
+    } else if (process->request == PROCESS_TEARDOWN) {
         sink_head(sink, process->last_id, "teardown");
         sink_text(sink, "{}}\n");
     } else {
