@@ -44,7 +44,8 @@ bool project_take(struct project *project, struct str ok);
 
 struct project_submission {
     struct str workflow_id; /* any text; checked here */
-    struct str run_id; /* of the workflow-id alphabet, checked before; unused with digest_only */
+    struct str
+        run_id; /* of the workflow-id alphabet, else CHARTER_INVALID_PARAMS; unused with digest_only */
     struct str inputs; /* a raw JSON object, or STR_NONE for {} */
     bool digest_only;  /* only {"inputs_sha256"}: for a repeated run_id */
 };

@@ -77,13 +77,25 @@ static void digest_alone(struct project_workspace *workspace, struct json_writer
     json_object_end(w);
 }
 
+/* It becomes the name of a folder. */
+static bool check_run_id(const struct project_submission *submission,
+                         struct project_problem *problem)
+{
+    if (submission->digest_only || project_is_id(submission->run_id))
+        return true;
+    problem_set(problem, CHARTER_INVALID_PARAMS,
+                "run_id must be a letter or digit, then letters, digits, '.', '_', '-', at most %d",
+                LIMIT_NAME);
+    return false;
+}
+
 void project_submit(struct project_workspace *workspace, const struct project *project,
                     const struct project_submission *submission, struct out *answer)
 {
     struct str given = submission->inputs.n == 0 ? STR("{}") : submission->inputs;
     struct project_problem problem = {0};
     struct json_writer w = json_writer(answer);
-    bool taken = open_inputs(workspace, given, &problem);
+    bool taken = check_run_id(submission, &problem) && open_inputs(workspace, given, &problem);
     json_object(&w);
     json_key(&w, "ok");
     if (taken && submission->digest_only)

@@ -48,13 +48,12 @@ static struct str uses_describe(const struct plan_step *step)
 {
     struct str entries[] = {step->plan_entry, step->project_entry}, value;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
-        if (json_member(entries[i], "describe", &value) && json_is_true(value))
-            return step->uses;
+        if (json_member(entries[i], "describe", &value) && json_type(value) == JSON_BOOLEAN)
+            return json_is_true(value) ? step->uses : STR_NONE;
     }
     return STR_NONE;
 }
 
-/* Steps whose value, and hence whose `describe`, is found through an entry are named by their `uses`. */
 static const struct feature features[] = {
     {uses_gate, "gates are not supported yet"},
     {uses_input, "input steps are not supported yet"},

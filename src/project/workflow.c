@@ -9,6 +9,7 @@
 #include "project/reference.h"
 
 #define CONCURRENCY_MAX 1000000
+#define NAME_MAX_BYTES 512 /* of the raw string: it is part of the answer to a submission */
 
 struct manifest_members {
     struct str id, name, description, concurrency, inputs;
@@ -56,6 +57,8 @@ static bool read_manifest(const struct reader *r, struct project_workspace *work
         return false;
     if (!str_equal(plan_text(members.id), id))
         return reader_fail(r, members.id, "must be the name of the folder, '%.*s'", STR_ARG(id));
+    if (members.name.n > NAME_MAX_BYTES)
+        return reader_fail(r, members.name, "longer than %d bytes", NAME_MAX_BYTES);
     manifest->name = members.name.n > 2 ? members.name : members.id;
     manifest->inputs = members.inputs;
     return reader_integer(r, members.concurrency, 1, CONCURRENCY_MAX, &manifest->concurrency) &&

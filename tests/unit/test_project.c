@@ -376,6 +376,10 @@ static void workflow_that_is_not_there_is_not_found(void **state)
         out_cstr(&to),
         "{\"error\":{\"code\":-32005,\"message\":\"no workflow 'other'\",\"data\":{\"what\":"
         "\"workflow\",\"id\":\"other\"}}}");
+    submission.run_id = STR("../r-2");
+    out_reset(&to);
+    project_submit(rig_workspace(), rig_project(), &submission, &to);
+    assert_has(out_cstr(&to), "{\"error\":{\"code\":-32602,\"message\":\"run_id must be");
     rig_file("workflows/w/manifest.yml", NULL);
     rig_file(".charter/runs/r-1/plan.json", NULL);
     assert_has(rig_refusal(NULL), "-32007 workflows/w/manifest.yml: is missing");
