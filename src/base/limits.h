@@ -39,6 +39,10 @@
 #define LIMIT_LOG_LINE (LIMIT_MESSAGE / 16)
 #define LIMIT_REQUEST (4 * LIMIT_MESSAGE) /* to an integration, without what `inputs:` hydrates */
 
+/* A value from outside stands in an event five containers deep when it travels (message, params, events, event, data), a run's outputs add one
+ * more: what is nested deeper than this could not be told to any peer, and becomes an artifact (values) or is refused. */
+#define LIMIT_VALUE_DEPTH (LIMIT_JSON_DEPTH - 7)
+
 /* Names and ids (contract §1, §3, §4). */
 #define LIMIT_ID 64   /* bytes of a JSON-RPC string id */
 #define LIMIT_NAME 64 /* of steps, inputs, outputs, fields, integrations, workflows */

@@ -54,7 +54,7 @@ void daemon_retain(struct daemon *daemon)
 {
     struct journal *journal = &daemon->journal;
 
-    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2)
+    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2 || !journal_can_forget(journal))
         return;
     uint32_t acked = first_unacknowledged(daemon), wanted = first_wanted_by_runs(daemon);
     uint32_t until = acked < wanted ? acked : wanted;
@@ -79,6 +79,12 @@ void daemon_on_segment(void *context)
     const struct command_table *commands = &daemon->engine.commands;
     struct json_writer *memo;
 
+    /* That a daemon is running must not be forgotten with the segment that says that it started. */
+    if (journal_begin_memo(&daemon->journal, &memo) != OK)
+        return;
+    json_put_text(memo, "running", CHARTER_VERSION);
+    if (journal_end(&daemon->journal, true, NULL, NULL) != OK)
+        return;
     for (size_t i = 0; i < LIMIT_COMMAND_KEYS; i++) {
         /* From the oldest on, so that replay fills the table in the same order. */
         const struct command_entry *entry = &commands->entries[(commands->next + i) % LIMIT_COMMAND_KEYS];

@@ -89,7 +89,10 @@ static enum err on_record(void *context, const struct journal_record *record)
     char type[32];
     struct str data;
 
-    if (record->event.n > 0) {
+    if (record->event.n == 0 && json_member(record->memo, "running", &data)) {
+        daemon->crashed = true; /* until it says otherwise */
+        source_text(record->memo, "running", daemon->last_version, sizeof daemon->last_version);
+    } else if (record->event.n > 0) {
         source_text(record->event, "type", type, sizeof type);
         if (strcmp(type, "daemon.started") == 0) {
             daemon->crashed = true;

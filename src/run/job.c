@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "json/check.h"
 #include "json/read.h"
 #include "port.h"
 
@@ -452,6 +453,10 @@ void run_on_start(void *context, struct rpc_call *call, struct str params)
     }
     if (read.inputs.n > LIMIT_INPUTS) {
         rpc_refuse_params(call, "inputs", "is longer than half a message");
+        return;
+    }
+    if (json_check(read.inputs, LIMIT_VALUE_DEPTH, NULL) != OK) {
+        rpc_refuse_params(call, "inputs", "are nested too deep to be told to peers");
         return;
     }
     bool known = read.run_id[0] != '\0' && (table_find(&engine->table, str_of(read.run_id)) != NULL ||

@@ -2,6 +2,7 @@
  * rest; whatever breaks the protocol ends the attempt, and names the byte or the member. */
 #include "run/engine.h"
 
+#include "json/check.h"
 #include "json/read.h"
 #include "port.h"
 
@@ -171,7 +172,8 @@ static void take_value(struct engine *engine, struct process *process, char firs
     struct out value = OUT_ON(engine->scratch.value);
     if (strcmp(wanted, "artifact") != 0 && length <= LIMIT_INLINE_VALUE &&
         run->inline_bytes + length <= LIMIT_RUN_VALUES &&
-        intake_read(&process->intake, from, length, &value) == OK) {
+        intake_read(&process->intake, from, length, &value) == OK &&
+        json_check(out_view(&value), LIMIT_VALUE_DEPTH, NULL) == OK) {
         engine_step_value(engine, process, out_view(&value), STR_NONE);
         return;
     }
