@@ -57,10 +57,12 @@ static void close_client(struct control_client *client)
 
 static bool may_dispatch(const struct control_client *client)
 {
-    return !client->closing && client->peer.pending == 0 && client->out.n == 0 && !client->is_holding;
+    return !client->closing && client->peer.pending == 0 && client->out.n == 0 &&
+           !client->is_holding;
 }
 
-static void answer_error(struct control_client *client, struct str id, const struct rpc_error *error)
+static void answer_error(struct control_client *client, struct str id,
+                         const struct rpc_error *error)
 {
     struct out *out = on_begin(&client->peer);
     rpc_write_error(out, id, error);
@@ -85,7 +87,8 @@ static void dispatch(struct control_client *client, struct str line)
 static void refuse_long_line(struct control_client *client, size_t size)
 {
     struct rpc_error error;
-    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE, "a message of more than %d bytes; it is skipped to its line feed", LIMIT_MESSAGE);
+    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE,
+                  "a message of more than %d bytes; it is skipped to its line feed", LIMIT_MESSAGE);
     struct out data = OUT_ON(error.data);
     struct json_writer w = json_writer(&data);
     json_object(&w);
@@ -280,9 +283,12 @@ struct events_params {
 void control_on_events(struct control *control, struct rpc_call *call, struct str params)
 {
     static const struct json_field fields[] = {
-        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct events_params, run_id), LIMIT_RUN_ID + 1, 0, 0},
-        {"after", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct events_params, after), 0, 0, INT64_MAX},
-        {"follow", JSON_FIELD_BOOLEAN, JSON_NULLABLE, offsetof(struct events_params, follow), 0, 0, 0},
+        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct events_params, run_id),
+         LIMIT_RUN_ID + 1, 0, 0},
+        {"after", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct events_params, after), 0, 0,
+         INT64_MAX},
+        {"follow", JSON_FIELD_BOOLEAN, JSON_NULLABLE, offsetof(struct events_params, follow), 0, 0,
+         0},
     };
     struct events_params read = {.after = 0};
     struct control_client *client = client_of(call->peer);
@@ -292,11 +298,13 @@ void control_on_events(struct control *control, struct rpc_call *call, struct st
     if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read))
         return;
     if (client->follow.active) {
-        rpc_error_set(&error, RPC_WRONG_STATE, "this connection follows events already; open another");
+        rpc_error_set(&error, RPC_WRONG_STATE,
+                      "this connection follows events already; open another");
         rpc_answer_error(call, &error);
         return;
     }
-    if (read.run_id[0] != '\0' && !control->find_run(control->find_run_context, read.run_id, &created_seq)) {
+    if (read.run_id[0] != '\0' &&
+        !control->find_run(control->find_run_context, read.run_id, &created_seq)) {
         rpc_error_set(&error, RPC_NOT_FOUND, "no run \"%s\" is known here", read.run_id);
         struct out data = OUT_ON(error.data);
         struct json_writer w = json_writer(&data);
@@ -312,8 +320,8 @@ void control_on_events(struct control *control, struct rpc_call *call, struct st
     /* Nothing of a run stands before its first event. */
     if (read.run_id[0] != '\0' && after < created_seq - 1)
         after = created_seq - 1;
-    client->follow = (struct control_follow){.active = true, .follow = read.follow, .after = after,
-                                             .last = (uint64_t)read.after};
+    client->follow = (struct control_follow){
+        .active = true, .follow = read.follow, .after = after, .last = (uint64_t)read.after};
     memcpy(client->follow.run_id, read.run_id, sizeof read.run_id);
     client->follow.cursor = journal_cursor_after(control->journal, after);
     rpc_answer_raw(call, STR("{}"));
@@ -326,7 +334,8 @@ static void write_out(struct control_client *client)
     size_t put;
 
     while (client->sent < client->out.n) {
-        enum err err = port_write(client->node.fd, str_from(out_view(&client->out), client->sent), &put);
+        enum err err =
+            port_write(client->node.fd, str_from(out_view(&client->out), client->sent), &put);
         if (err == ERR_AGAIN)
             return;
         if (err != OK) {
@@ -356,8 +365,10 @@ static void serve(struct control_client *client)
         if (client->out.n > 0)
             write_out(client);
     }
-    if (client->partial_since_ms != 0 && control->loop->now_ms - client->partial_since_ms >= PARTIAL_MS) {
-        log_debug("control", "%s sent half a line and nothing more for 30 s; closed", client->peer.by);
+    if (client->partial_since_ms != 0 &&
+        control->loop->now_ms - client->partial_since_ms >= PARTIAL_MS) {
+        log_debug("control", "%s sent half a line and nothing more for 30 s; closed",
+                  client->peer.by);
         client->closing = true;
     }
     bool idle = client->out.n == 0 && client->peer.pending == 0 && !client->is_holding;
@@ -365,8 +376,9 @@ static void serve(struct control_client *client)
         close_client(client);
         return;
     }
-    client->node.wanted = (unsigned char)((may_dispatch(client) && !client->ended ? PORT_READABLE : 0) |
-                                          (client->out.n > 0 ? PORT_WRITABLE : 0));
+    client->node.wanted =
+        (unsigned char)((may_dispatch(client) && !client->ended ? PORT_READABLE : 0) |
+                        (client->out.n > 0 ? PORT_WRITABLE : 0));
 }
 
 void control_after_commit(struct control *control)
@@ -422,7 +434,8 @@ static void admit(struct control *control, int fd, int64_t uid)
         port_close(fd);
         return;
     }
-    client->node = (struct loop_fd){.fd = fd, .wanted = PORT_READABLE, .on_ready = on_client, .context = client};
+    client->node = (struct loop_fd){
+        .fd = fd, .wanted = PORT_READABLE, .on_ready = on_client, .context = client};
     if (loop_add(control->loop, &client->node) != OK) {
         refuse_crowd(fd);
         port_close(fd);
@@ -497,7 +510,8 @@ static enum err choose_path(struct control *control, const char *charter_directo
         struct port_stat stat;
         if (err != OK && err != ERR_EXISTS)
             return err;
-        if (port_stat(directory, &stat) != OK || stat.kind != PORT_DIRECTORY || port_set_mode(directory, 0700) != OK)
+        if (port_stat(directory, &stat) != OK || stat.kind != PORT_DIRECTORY ||
+            port_set_mode(directory, 0700) != OK)
             return ERR_DENIED; /* somebody else's: setting its mode fails for all but its owner */
     }
     enum err err = port_random(random, sizeof random);
@@ -529,15 +543,17 @@ static enum err write_address(struct control *control)
     return err;
 }
 
-enum err control_start(struct control *control, struct loop *loop, struct journal *journal, const char *charter_directory,
-                       const struct rpc_dispatcher *dispatcher, control_find_run *find_run, void *find_run_context)
+enum err control_start(struct control *control, struct loop *loop, struct journal *journal,
+                       const char *charter_directory, const struct rpc_dispatcher *dispatcher,
+                       control_find_run *find_run, void *find_run_context)
 {
     control->loop = loop;
     control->journal = journal;
     control->dispatcher = dispatcher;
     control->find_run = find_run;
     control->find_run_context = find_run_context;
-    control->listener = (struct loop_fd){.fd = -1, .wanted = PORT_READABLE, .on_ready = on_listener, .context = control};
+    control->listener = (struct loop_fd){
+        .fd = -1, .wanted = PORT_READABLE, .on_ready = on_listener, .context = control};
     enum err err = choose_path(control, charter_directory);
     if (err == OK)
         err = port_listen_local(control->path, LIMIT_CLIENTS, &control->listener.fd);

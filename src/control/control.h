@@ -25,16 +25,18 @@ struct control_client {
     struct control *control;
     struct rpc_peer peer;
     struct line_reader reader;
-    struct str held;         /* a request that found no room, to be dispatched again */
-    bool is_holding, ended;  /* ended: it sends no more */
-    bool unread;             /* whole lines stand in the reader, for when there is room for their answers */
+    struct str held;        /* a request that found no room, to be dispatched again */
+    bool is_holding, ended; /* ended: it sends no more */
+    bool unread; /* whole lines stand in the reader, for when there is room for their answers */
     bool closing;
     int64_t partial_since_ms; /* of half a line; 0: none */
     struct control_follow follow;
     struct out out;
     size_t sent, begun;
     char in[LIMIT_MESSAGE + 1];
-    char bytes[LIMIT_MESSAGE + 1]; /* what goes out: one message and its line feed at least fit whenever it is read */
+    char bytes
+        [LIMIT_MESSAGE +
+         1]; /* what goes out: one message and its line feed at least fit whenever it is read */
 };
 
 /* What the control room asks about a run without knowing runs: where its first event stands.  False: no such run. */
@@ -54,8 +56,9 @@ struct control {
 
 /* Listens at PROJECT/.charter/daemon.sock, or at a short path that .charter/daemon.addr then names.  The caller holds the project's lock: a
  * socket that is there already was left behind.  ERR_IO and others with port_last_error(). */
-enum err control_start(struct control *control, struct loop *loop, struct journal *journal, const char *charter_directory,
-                       const struct rpc_dispatcher *dispatcher, control_find_run *find_run, void *find_run_context);
+enum err control_start(struct control *control, struct loop *loop, struct journal *journal,
+                       const char *charter_directory, const struct rpc_dispatcher *dispatcher,
+                       control_find_run *find_run, void *find_run_context);
 /* At a turn's beginning: dispatches requests that found no room before, and lines that were read already. */
 void control_retry(struct control *control);
 /* The part of a turn after the commit: events for followers, then everything that is to be written. */

@@ -50,7 +50,7 @@ struct daemon {
     bool crashed;       /* the daemon before this one did not say that it stopped */
     char last_version[32];
     enum daemon_phase phase;
-    int64_t stop_at_ms;  /* monotonic; -1: no bound */
+    int64_t stop_at_ms; /* monotonic; -1: no bound */
     char stop_reason[64];
     unsigned stop_signals;
     enum exit_code exit_code;
@@ -76,7 +76,8 @@ void daemon_link_options(struct daemon *daemon);
 /* daemon/methods.c */
 extern const struct rpc_method daemon_methods[];
 extern const size_t daemon_method_count;
-bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params);
+bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                       struct str params);
 /* daemon/host.c: what the link asks and tells. */
 void daemon_fill_host(struct daemon *daemon);
 /* Appends daemon.started or daemon.stopped. */

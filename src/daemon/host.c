@@ -45,7 +45,8 @@ static void on_forked(void *context)
         return;
     }
     memcpy(daemon->engine.daemon_id, daemon->identity.id, sizeof daemon->identity.id);
-    log_warning("daemon", "the gateway knows another stream of events under the id %s: going on as %s",
+    log_warning("daemon",
+                "the gateway knows another stream of events under the id %s: going on as %s",
                 daemon->identity.previous_id, daemon->identity.id);
     daemon_say_started(daemon, "forked");
 }
@@ -67,8 +68,10 @@ static void on_final(void *context, enum link_state state)
 
     if (state != LINK_SUPERSEDED)
         return;
-    log_error("daemon", "another daemon with the id %s has taken over: local runs are cancelled, no new ones are taken",
-              daemon->identity.id);
+    log_error(
+        "daemon",
+        "another daemon with the id %s has taken over: local runs are cancelled, no new ones are taken",
+        daemon->identity.id);
     daemon->engine.draining = true;
     engine_cancel_all(&daemon->engine, "superseded by another daemon");
 }

@@ -66,9 +66,12 @@ static enum err write_file(const struct identity *identity, const char *director
 enum err identity_start(struct identity *identity, const char *directory, int64_t wall_ms)
 {
     static const struct json_field fields[] = {
-        {"id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct identity, id), LIMIT_DAEMON_ID + 1, 0, 0},
-        {"epoch", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct identity, epoch), 0, 0, INT64_MAX - 1},
-        {"previous_id", JSON_FIELD_TEXT, 0, offsetof(struct identity, previous_id), LIMIT_DAEMON_ID + 1, 0, 0},
+        {"id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct identity, id), LIMIT_DAEMON_ID + 1,
+         0, 0},
+        {"epoch", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct identity, epoch), 0, 0,
+         INT64_MAX - 1},
+        {"previous_id", JSON_FIELD_TEXT, 0, offsetof(struct identity, previous_id),
+         LIMIT_DAEMON_ID + 1, 0, 0},
     };
     struct json_field_error problem;
     char bytes[1024], path[LIMIT_PATH];
@@ -81,7 +84,8 @@ enum err identity_start(struct identity *identity, const char *directory, int64_
         err = new_id(identity, wall_ms);
     } else if (err == OK) {
         struct str text = str_trim(str_range(bytes, got));
-        if (json_check(text, LIMIT_JSON_DEPTH, NULL) != OK || json_read(text, fields, 3, identity, &problem) != OK)
+        if (json_check(text, LIMIT_JSON_DEPTH, NULL) != OK ||
+            json_read(text, fields, 3, identity, &problem) != OK)
             return ERR_DAMAGED;
     }
     if (err != OK)

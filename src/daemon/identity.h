@@ -11,7 +11,8 @@
 
 struct identity {
     char id[LIMIT_DAEMON_ID + 1];
-    char previous_id[LIMIT_DAEMON_ID + 1]; /* "" but after a fork, until the gateway has heard of it */
+    char previous_id[LIMIT_DAEMON_ID +
+                     1]; /* "" but after a fork, until the gateway has heard of it */
     int64_t epoch;
 };
 

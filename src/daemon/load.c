@@ -20,7 +20,8 @@ void daemon_link_options(struct daemon *daemon)
 {
     struct link_options *options = &daemon->link_options;
     const struct options *flags = &daemon->options;
-    const char *token = flags->token_file[0] != '\0' ? flags->token_file : daemon->project.token_file;
+    const char *token =
+        flags->token_file[0] != '\0' ? flags->token_file : daemon->project.token_file;
 
     /* Flags win over charter.yml. */
     if (flags->gateway_count > 0) {
@@ -50,7 +51,8 @@ static void take(struct daemon *daemon, struct str answer)
     struct project_answer read;
     char reason[LIMIT_TEXT];
 
-    if (!project_answer_read(answer, &read) || !read.ok || !project_take(&daemon->next_project, read.result)) {
+    if (!project_answer_read(answer, &read) || !read.ok ||
+        !project_take(&daemon->next_project, read.result)) {
         say_refused(daemon, OK, answer);
         return;
     }
@@ -91,8 +93,12 @@ static void on_loaded(struct helper *helper, enum err outcome, struct str answer
 
 static bool start_loader(struct daemon *daemon)
 {
-    struct helper_job job = {.work = load_work, .context = daemon, .cpu_s = 10, .timeout_ms = LOAD_TIMEOUT_MS,
-                             .buffer = daemon->loader_answer, .size = sizeof daemon->loader_answer,
+    struct helper_job job = {.work = load_work,
+                             .context = daemon,
+                             .cpu_s = 10,
+                             .timeout_ms = LOAD_TIMEOUT_MS,
+                             .buffer = daemon->loader_answer,
+                             .size = sizeof daemon->loader_answer,
                              .on_done = on_loaded};
 
     daemon->loader.owner = daemon;

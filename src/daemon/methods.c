@@ -59,14 +59,17 @@ static void on_stop(void *context, struct rpc_call *call, struct str params)
 {
     static const struct json_field fields[] = {
         {"drain", JSON_FIELD_BOOLEAN, JSON_NULLABLE, offsetof(struct stop_params, drain), 0, 0, 0},
-        {"timeout_s", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct stop_params, timeout_s), 0, 0, 86400 * 365},
+        {"timeout_s", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct stop_params, timeout_s), 0,
+         0, 86400 * 365},
     };
     struct stop_params read = {.timeout_s = -1};
     struct daemon *daemon = context;
 
     if (!rpc_params(call, params, fields, 2, &read))
         return;
-    int64_t grace_ms = read.timeout_s >= 0 ? read.timeout_s * 1000 : read.drain ? -1 : LIMIT_GRACE_MS;
+    int64_t grace_ms = read.timeout_s >= 0 ? read.timeout_s * 1000
+                       : read.drain        ? -1
+                                           : LIMIT_GRACE_MS;
     daemon_begin_stop(daemon, "daemon.stop", grace_ms);
     rpc_answer_raw(call, STR("{}"));
 }
@@ -78,11 +81,11 @@ static void on_events(void *context, struct rpc_call *call, struct str params)
 }
 
 /* The engine's methods want the engine. */
-#define RUN_METHOD(name)                                                                                               \
-    static void name(void *context, struct rpc_call *call, struct str params)                                          \
-    {                                                                                                                  \
-        struct daemon *daemon = context;                                                                               \
-        run_##name(&daemon->engine, call, params);                                                                     \
+#define RUN_METHOD(name)                                                                           \
+    static void name(void *context, struct rpc_call *call, struct str params)                      \
+    {                                                                                              \
+        struct daemon *daemon = context;                                                           \
+        run_##name(&daemon->engine, call, params);                                                 \
     }
 RUN_METHOD(on_start)
 RUN_METHOD(on_resume)
@@ -99,7 +102,8 @@ static void on_run_status(void *context, struct rpc_call *call, struct str param
     run_on_status(&daemon->engine, call, params);
 }
 
-bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params)
+bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                       struct str params)
 {
     struct daemon *daemon = context;
     return run_on_command(&daemon->engine, call, method, params);

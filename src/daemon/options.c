@@ -32,7 +32,8 @@ static bool complain(const char *what, const char *about)
 {
     char bytes[LIMIT_URL + 256];
     struct out out = OUT_ON(bytes);
-    out_format(&out, "charter-daemon: %s%s%s; see charter-daemon --help\n", what, about[0] == '\0' ? "" : ": ", about);
+    out_format(&out, "charter-daemon: %s%s%s; see charter-daemon --help\n", what,
+               about[0] == '\0' ? "" : ": ", about);
     port_stderr(out_view(&out));
     return false;
 }
@@ -71,10 +72,19 @@ static bool set_level(struct options *options, const char *value)
 static bool set_format(struct options *options, const char *value)
 {
     options->log_format = strcmp(value, "json") == 0 ? LOG_JSON : LOG_TEXT;
-    return strcmp(value, "json") == 0 || strcmp(value, "text") == 0 || complain("--log-format must be text or json", value);
+    return strcmp(value, "json") == 0 || strcmp(value, "text") == 0 ||
+           complain("--log-format must be text or json", value);
 }
 
-enum flag { FLAG_PROJECT, FLAG_GATEWAY, FLAG_TOKEN, FLAG_LEVEL, FLAG_FORMAT, FLAG_BACKGROUND, FLAGS };
+enum flag {
+    FLAG_PROJECT,
+    FLAG_GATEWAY,
+    FLAG_TOKEN,
+    FLAG_LEVEL,
+    FLAG_FORMAT,
+    FLAG_BACKGROUND,
+    FLAGS
+};
 
 static const struct {
     const char *name, *variable;
@@ -127,7 +137,8 @@ static bool read_flag(struct options *options, int argc, char **argv, int *at, b
         else if (flags[i].wants_value && *at + 1 < argc)
             given = argv[++*at];
         else if (flags[i].wants_value || has_value)
-            return complain(flags[i].wants_value ? "a value is missing behind" : "takes no value", flags[i].name);
+            return complain(flags[i].wants_value ? "a value is missing behind" : "takes no value",
+                            flags[i].name);
         seen[i] = true;
         return apply(options, (enum flag)i, given);
     }
@@ -139,7 +150,8 @@ static bool read_environment(struct options *options, const bool seen[FLAGS])
     for (int i = 0; i < FLAGS; i++) {
         const char *value = flags[i].variable == NULL ? NULL : port_environment(flags[i].variable);
         if (value != NULL && value[0] != '\0' && !seen[i] &&
-            (!flags[i].start_only || options->command == COMMAND_START) && !apply(options, (enum flag)i, value))
+            (!flags[i].start_only || options->command == COMMAND_START) &&
+            !apply(options, (enum flag)i, value))
             return false;
     }
     return true;
@@ -150,7 +162,8 @@ static bool make_absolute(struct options *options)
     char given[LIMIT_PATH];
 
     memcpy(given, options->project_path, sizeof given);
-    if (port_real_path(given[0] == '\0' ? "." : given, options->project_path, sizeof options->project_path) != OK) {
+    if (port_real_path(given[0] == '\0' ? "." : given, options->project_path,
+                       sizeof options->project_path) != OK) {
         char bytes[2 * LIMIT_PATH];
         struct out out = OUT_ON(bytes);
         out_format(&out, "%s: %s", given, port_last_error());
@@ -158,7 +171,8 @@ static bool make_absolute(struct options *options)
     }
     if (options->token_file[0] != '\0') {
         memcpy(given, options->token_file, sizeof given);
-        if (given[0] != '/' && port_real_path(given, options->token_file, sizeof options->token_file) != OK)
+        if (given[0] != '/' &&
+            port_real_path(given, options->token_file, sizeof options->token_file) != OK)
             return complain("--token-file", port_last_error());
     }
     return true;
@@ -170,7 +184,7 @@ bool options_read(struct options *options, int argc, char **argv)
         const char *name;
         enum daemon_command command;
     } commands[] = {
-        {"start", COMMAND_START},      {"check", COMMAND_CHECK}, {"limits", COMMAND_LIMITS},
+        {"start", COMMAND_START},       {"check", COMMAND_CHECK}, {"limits", COMMAND_LIMITS},
         {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP}, {"-h", COMMAND_HELP},
     };
     bool seen[FLAGS] = {false}, found = false;
@@ -183,7 +197,8 @@ bool options_read(struct options *options, int argc, char **argv)
             found = true;
         }
     if (!found)
-        return complain(argc > 1 ? "unknown command" : "a command is missing (start, check, limits)",
+        return complain(argc > 1 ? "unknown command"
+                                 : "a command is missing (start, check, limits)",
                         argc > 1 ? argv[1] : "");
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

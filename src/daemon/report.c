@@ -33,10 +33,12 @@ static void on_problem(void *context, const struct project_problem *problem)
 int daemon_check(struct daemon *daemon)
 {
     unsigned workflows = 0;
-    unsigned problems = project_check(&daemon->workspace, daemon->options.project_path, on_problem, NULL, &workflows);
+    unsigned problems = project_check(&daemon->workspace, daemon->options.project_path, on_problem,
+                                      NULL, &workflows);
 
     if (problems == 0)
-        say("%s: in order, %u workflow%s\n", daemon->options.project_path, workflows, workflows == 1 ? "" : "s");
+        say("%s: in order, %u workflow%s\n", daemon->options.project_path, workflows,
+            workflows == 1 ? "" : "s");
     else
         say("%s: %u problem%s\n", daemon->options.project_path, problems, problems == 1 ? "" : "s");
     return problems == 0 ? EXIT_STOPPED : EXIT_PROJECT;
@@ -50,8 +52,14 @@ struct pool {
     size_t each;
 };
 
-#define POOL(what, symbol, count, type) {what, symbol, (long long)(count), sizeof(type)}
-#define BUFFER(what, symbol, member) {what, symbol, 1, sizeof(((struct daemon *)0)->member)}
+#define POOL(what, symbol, count, type)                                                            \
+    {                                                                                              \
+        what, symbol, (long long)(count), sizeof(type)                                             \
+    }
+#define BUFFER(what, symbol, member)                                                               \
+    {                                                                                              \
+        what, symbol, 1, sizeof(((struct daemon *)0)->member)                                      \
+    }
 
 int daemon_limits(void)
 {
@@ -71,7 +79,8 @@ int daemon_limits(void)
         BUFFER("charter.yml, read again", "PROJECT_FILE_BYTES", next_project),
         BUFFER("charter.yml, from its helper", "PROJECT_FILE_BYTES", loader_answer),
         BUFFER("loop", "CLIENTS, PROCESSES", loop),
-        BUFFER("readers of projects (helpers only)", "PROJECT_FILE_BYTES, PROJECT_TOKENS", workspace),
+        BUFFER("readers of projects (helpers only)", "PROJECT_FILE_BYTES, PROJECT_TOKENS",
+               workspace),
     };
     size_t total = 0;
 
@@ -79,10 +88,11 @@ int daemon_limits(void)
     for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
         size_t bytes = (size_t)pools[i].count * pools[i].each;
         total += bytes;
-        say("%-36s %8lld %10zu %10zu  %s\n", pools[i].what, pools[i].count, pools[i].each, bytes, pools[i].symbol);
+        say("%-36s %8lld %10zu %10zu  %s\n", pools[i].what, pools[i].count, pools[i].each, bytes,
+            pools[i].symbol);
     }
     say("%-36s %8s %10s %10zu\n", "everything else", "", "", sizeof(struct daemon) - total);
-    say("%-36s %8s %10s %10zu  reserved; what is not in use is never touched, and costs no memory\n", "all of it", "", "",
-        sizeof(struct daemon));
+    say("%-36s %8s %10s %10zu  reserved; what is not in use is never touched, and costs no memory\n",
+        "all of it", "", "", sizeof(struct daemon));
     return EXIT_STOPPED;
 }

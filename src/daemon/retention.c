@@ -44,7 +44,8 @@ static struct ended_run *oldest_ended(struct daemon *daemon)
 
     for (size_t i = 0; i < LIMIT_RETAIN_RUNS; i++) {
         struct ended_run *ended = &daemon->engine.table.ended[i];
-        if (ended->status != RUN_NONE && (oldest == NULL || ended->created_seq < oldest->created_seq))
+        if (ended->status != RUN_NONE &&
+            (oldest == NULL || ended->created_seq < oldest->created_seq))
             oldest = ended;
     }
     return oldest;
@@ -54,7 +55,8 @@ void daemon_retain(struct daemon *daemon)
 {
     struct journal *journal = &daemon->journal;
 
-    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2 || !journal_can_forget(journal))
+    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2 ||
+        !journal_can_forget(journal))
         return;
     uint32_t acked = first_unacknowledged(daemon), wanted = first_wanted_by_runs(daemon);
     uint32_t until = acked < wanted ? acked : wanted;
@@ -64,7 +66,8 @@ void daemon_retain(struct daemon *daemon)
     /* One segment a turn: the work stays bounded, and the next turn looks again. */
     struct ended_run *ended;
     while ((ended = oldest_ended(daemon)) != NULL && ended->created.segment <= oldest) {
-        log_debug("journal", "run %s is retained no longer: the journal needs the space", ended->id);
+        log_debug("journal", "run %s is retained no longer: the journal needs the space",
+                  ended->id);
         ended->status = RUN_NONE;
         daemon->engine.remover_wanted = true;
     }
@@ -87,7 +90,8 @@ void daemon_on_segment(void *context)
         return;
     for (size_t i = 0; i < LIMIT_COMMAND_KEYS; i++) {
         /* From the oldest on, so that replay fills the table in the same order. */
-        const struct command_entry *entry = &commands->entries[(commands->next + i) % LIMIT_COMMAND_KEYS];
+        const struct command_entry *entry =
+            &commands->entries[(commands->next + i) % LIMIT_COMMAND_KEYS];
         if (entry->seq == 0)
             continue;
         if (journal_begin_memo(&daemon->journal, &memo) != OK)

@@ -60,7 +60,8 @@ static bool take_lock(struct daemon *daemon)
     if (err != ERR_BUSY)
         return storage_failed(daemon, "cannot lock", path);
     if (holder > 0)
-        log_error("daemon", "a daemon runs this project already: pid %lld holds %s", (long long)holder, path);
+        log_error("daemon", "a daemon runs this project already: pid %lld holds %s",
+                  (long long)holder, path);
     else
         log_error("daemon", "a daemon runs this project already: it holds %s", path);
     return end_with(daemon, EXIT_RUNNING);
@@ -71,7 +72,9 @@ static bool take_identity(struct daemon *daemon)
     enum err err = identity_start(&daemon->identity, daemon->directory, daemon->loop.wall_ms);
 
     if (err == ERR_DAMAGED) {
-        log_error("daemon", "%s/daemon.json is damaged; restore it, or remove it to go on under a new id", daemon->directory);
+        log_error("daemon",
+                  "%s/daemon.json is damaged; restore it, or remove it to go on under a new id",
+                  daemon->directory);
         return end_with(daemon, EXIT_DAMAGED);
     }
     if (err != OK)
@@ -117,7 +120,8 @@ static bool open_journal(struct daemon *daemon)
     char path[LIMIT_PATH];
 
     path_in(daemon, "journal", path);
-    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, LIMIT_JOURNAL, on_record, daemon, &report);
+    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, LIMIT_JOURNAL,
+                                on_record, daemon, &report);
     if (err == OK && report.cut_bytes > 0)
         log_warning("journal", "%s", report.text);
     if (err == OK) {
@@ -128,12 +132,14 @@ static bool open_journal(struct daemon *daemon)
         return true;
     }
     if (err == ERR_DAMAGED || err == ERR_UNSUPPORTED || err == ERR_FULL) {
-        log_error("journal", "%s", err == ERR_FULL ? "it holds more runs than this build has room for"
-                                   : report.text[0] != '\0' ? report.text
-                                                            : err_text(err));
+        log_error("journal", "%s",
+                  err == ERR_FULL          ? "it holds more runs than this build has room for"
+                  : report.text[0] != '\0' ? report.text
+                                           : err_text(err));
         return end_with(daemon, EXIT_DAMAGED);
     }
-    log_error("journal", "%s: %s: %s", path, report.text[0] != '\0' ? report.text : "cannot be opened", port_last_error());
+    log_error("journal", "%s: %s: %s", path,
+              report.text[0] != '\0' ? report.text : "cannot be opened", port_last_error());
     return end_with(daemon, EXIT_STORAGE);
 }
 
@@ -155,9 +161,12 @@ static void kill_left_overs(struct daemon *daemon)
 
     out_format(&out, "CHARTER_DAEMON_ID=%s", daemon->identity.id);
     if (port_find_marked(out_cstr(&out), kill_left_over, &count) != OK && daemon->crashed)
-        log_warning("daemon", "this platform cannot tell processes that the last daemon left behind; none were killed");
+        log_warning(
+            "daemon",
+            "this platform cannot tell processes that the last daemon left behind; none were killed");
     if (count > 0)
-        log_warning("daemon", "%u processes that the last daemon had left behind were killed", count);
+        log_warning("daemon", "%u processes that the last daemon had left behind were killed",
+                    count);
 }
 
 static bool find_run(void *context, const char *run_id, uint64_t *created_seq)
@@ -174,10 +183,12 @@ static bool find_run(void *context, const char *run_id, uint64_t *created_seq)
 
 static bool listen(struct daemon *daemon)
 {
-    daemon->dispatcher = (struct rpc_dispatcher){.methods = daemon_methods, .count = daemon_method_count,
-                                                 .context = daemon, .on_command = daemon_on_command};
-    if (control_start(&daemon->control, &daemon->loop, &daemon->journal, daemon->directory, &daemon->dispatcher, find_run,
-                      daemon) == OK)
+    daemon->dispatcher = (struct rpc_dispatcher){.methods = daemon_methods,
+                                                 .count = daemon_method_count,
+                                                 .context = daemon,
+                                                 .on_command = daemon_on_command};
+    if (control_start(&daemon->control, &daemon->loop, &daemon->journal, daemon->directory,
+                      &daemon->dispatcher, find_run, daemon) == OK)
         return true;
     return storage_failed(daemon, "cannot listen at", daemon->control.path);
 }
@@ -186,7 +197,9 @@ static const char *start_reason(const struct daemon *daemon)
 {
     if (daemon->crashed)
         return "crash";
-    return daemon->last_version[0] != '\0' && strcmp(daemon->last_version, CHARTER_VERSION) != 0 ? "upgrade" : "start";
+    return daemon->last_version[0] != '\0' && strcmp(daemon->last_version, CHARTER_VERSION) != 0
+               ? "upgrade"
+               : "start";
 }
 
 bool daemon_start(struct daemon *daemon)
@@ -198,7 +211,8 @@ bool daemon_start(struct daemon *daemon)
         return storage_failed(daemon, "signals", "");
     loop_start(&daemon->loop);
     daemon->started_ms = daemon->loop.now_ms;
-    engine_start(&daemon->engine, &daemon->loop, &daemon->journal, &daemon->project, &daemon->workspace);
+    engine_start(&daemon->engine, &daemon->loop, &daemon->journal, &daemon->project,
+                 &daemon->workspace);
 
     if (!make_directories(daemon) || !take_lock(daemon))
         return false;
@@ -220,10 +234,11 @@ bool daemon_start(struct daemon *daemon)
     daemon_link_options(daemon);
     if (!listen(daemon))
         return false;
-    if (link_start(&daemon->link, &daemon->loop, &daemon->journal, &daemon->link_host, &daemon->link_options) != OK)
+    if (link_start(&daemon->link, &daemon->loop, &daemon->journal, &daemon->link_host,
+                   &daemon->link_options) != OK)
         return storage_failed(daemon, "no memory for the link", "");
-    log_info("daemon", "charter-daemon %s is ready: project %s at %s, pid %lld%s", CHARTER_VERSION, daemon->project.name,
-             daemon->project.root, (long long)port_pid(),
+    log_info("daemon", "charter-daemon %s is ready: project %s at %s, pid %lld%s", CHARTER_VERSION,
+             daemon->project.name, daemon->project.root, (long long)port_pid(),
              daemon->link_options.url_count == 0 ? ", without a gateway" : "");
     return true;
 }

@@ -38,7 +38,9 @@ static void reap_children(struct daemon *daemon)
 
 static void storage_failed(struct daemon *daemon)
 {
-    log_error("journal", "it cannot be written: %s; the daemon ends, a restart replays what is on disk", port_last_error());
+    log_error("journal",
+              "it cannot be written: %s; the daemon ends, a restart replays what is on disk",
+              port_last_error());
     daemon->exit_code = EXIT_STORAGE;
     daemon->phase = DAEMON_DONE;
 }
@@ -130,5 +132,6 @@ void daemon_turn(struct daemon *daemon)
     daemon_retain(daemon);
     close_when_said(daemon);
     if (daemon->journal.urgent)
-        loop_wake(&daemon->loop); /* acting has appended something: it has a commit of its own coming */
+        loop_wake(
+            &daemon->loop); /* acting has appended something: it has a commit of its own coming */
 }

@@ -9,13 +9,13 @@
 
 struct line_reader {
     char *p;
-    size_t cap;     /* the longest line with its line feed */
-    size_t start;   /* of the line that is being read */
-    size_t scanned; /* bytes from p without a line feed behind start */
-    size_t n;       /* bytes in the buffer */
+    size_t cap;       /* the longest line with its line feed */
+    size_t start;     /* of the line that is being read */
+    size_t scanned;   /* bytes from p without a line feed behind start */
+    size_t n;         /* bytes in the buffer */
     uint64_t skipped; /* bytes of the present overlong line thrown away */
     bool skipping;
-    bool begun;     /* something was taken: no BOM any more */
+    bool begun; /* something was taken: no BOM any more */
 };
 
 struct line_reader line_reader_on(char *buffer, size_t size);

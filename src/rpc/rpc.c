@@ -25,9 +25,18 @@ void rpc_error_set(struct rpc_error *error, int code, const char *format, ...)
 
 /* --- envelopes --------------------------------------------------------------------------------------------------- */
 
-enum { MEMBER_JSONRPC, MEMBER_ID, MEMBER_METHOD, MEMBER_PARAMS, MEMBER_RESULT, MEMBER_ERROR, MEMBERS };
+enum {
+    MEMBER_JSONRPC,
+    MEMBER_ID,
+    MEMBER_METHOD,
+    MEMBER_PARAMS,
+    MEMBER_RESULT,
+    MEMBER_ERROR,
+    MEMBERS
+};
 
-static const char *const member_names[MEMBERS] = {"jsonrpc", "id", "method", "params", "result", "error"};
+static const char *const member_names[MEMBERS] = {"jsonrpc", "id",     "method",
+                                                  "params",  "result", "error"};
 
 static bool is_integer(struct str raw)
 {
@@ -58,7 +67,8 @@ static enum err invalid(struct rpc_error *error, const char *what)
     return ERR_INVALID;
 }
 
-static enum err collect_members(struct str message, struct str values[MEMBERS], struct rpc_error *error)
+static enum err collect_members(struct str message, struct str values[MEMBERS],
+                                struct rpc_error *error)
 {
     struct json_walk walk = json_walk(message);
     struct str name, value;
@@ -73,7 +83,8 @@ static enum err collect_members(struct str message, struct str values[MEMBERS], 
             }
     if (twice < 0)
         return OK;
-    rpc_error_set(error, RPC_INVALID_REQUEST, "invalid request: the member \"%s\" is given twice", member_names[twice]);
+    rpc_error_set(error, RPC_INVALID_REQUEST, "invalid request: the member \"%s\" is given twice",
+                  member_names[twice]);
     return ERR_INVALID;
 }
 
@@ -84,7 +95,8 @@ enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_
 
     memset(envelope, 0, sizeof *envelope);
     if (json_check(message, LIMIT_JSON_DEPTH, &problem) != OK) {
-        rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason, problem.offset);
+        rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason,
+                      problem.offset);
         return ERR_SYNTAX;
     }
     message = str_trim(message);
@@ -208,7 +220,8 @@ void rpc_answer_end(struct rpc_call *call, struct json_writer *w)
         return;
     }
     call->peer->end(call->peer, false);
-    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE, "the answer is larger than a message may be (%d bytes)", LIMIT_MESSAGE);
+    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE,
+                  "the answer is larger than a message may be (%d bytes)", LIMIT_MESSAGE);
     struct out data = OUT_ON(error.data);
     struct json_writer d = json_writer(&data);
     json_object(&d);
@@ -260,7 +273,8 @@ void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reas
     struct out data = OUT_ON(error.data);
     struct json_writer w;
 
-    rpc_error_set(&error, RPC_INVALID_PARAMS, "invalid params: %s%s%s", path, path[0] == '\0' ? "" : " ", reason);
+    rpc_error_set(&error, RPC_INVALID_PARAMS, "invalid params: %s%s%s", path,
+                  path[0] == '\0' ? "" : " ", reason);
     w = json_writer(&data);
     json_object(&w);
     json_put_text(&w, "path", path);
@@ -272,7 +286,8 @@ void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reas
     rpc_answer_error(call, &error);
 }
 
-bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields, size_t count, void *into)
+bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields,
+                size_t count, void *into)
 {
     struct json_field_error problem;
     struct rpc_error error;
@@ -281,7 +296,8 @@ bool rpc_params(struct rpc_call *call, struct str params, const struct json_fiel
     case OK:
         return true;
     case ERR_EXISTS:
-        rpc_error_set(&error, RPC_INVALID_REQUEST, "invalid request: params.%s is given twice", problem.path);
+        rpc_error_set(&error, RPC_INVALID_REQUEST, "invalid request: params.%s is given twice",
+                      problem.path);
         rpc_answer_error(call, &error);
         return false;
     default:
@@ -292,7 +308,8 @@ bool rpc_params(struct rpc_call *call, struct str params, const struct json_fiel
 
 /* The digest covers the params without `command`, byte for byte: the members' texts in their order, each closed by a line feed, which
  * cannot stand in JSON text unescaped but as white space between tokens. */
-static void digest_command(const struct rpc_method *method, struct str params, unsigned char digest[32])
+static void digest_command(const struct rpc_method *method, struct str params,
+                           unsigned char digest[32])
 {
     struct sha256 sha;
     struct json_walk walk = json_walk(params);
@@ -320,15 +337,19 @@ struct command_params {
 static bool read_command(struct rpc_call *call, const struct rpc_method *method, struct str params)
 {
     static const struct json_field outer[] = {
-        {"command", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct command_params, command), 0, 0, 0},
+        {"command", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct command_params, command), 0,
+         0, 0},
     };
     static const struct json_field inner[] = {
-        {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct command_params, seq), 0, 1, INT64_MAX},
-        {"key", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct command_params, key), LIMIT_KEY + 1, 0, 0},
+        {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct command_params, seq), 0, 1,
+         INT64_MAX},
+        {"key", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct command_params, key), LIMIT_KEY + 1,
+         0, 0},
     };
     struct command_params read = {.seq = 0};
 
-    if (!rpc_params(call, params, outer, 1, &read) || !rpc_params(call, read.command, inner, 2, &read))
+    if (!rpc_params(call, params, outer, 1, &read) ||
+        !rpc_params(call, read.command, inner, 2, &read))
         return false;
     if (read.key[0] == '\0') {
         rpc_refuse_params(call, "command.key", "must not be empty");
@@ -341,7 +362,8 @@ static bool read_command(struct rpc_call *call, const struct rpc_method *method,
     return true;
 }
 
-static const struct rpc_method *find_method(const struct rpc_dispatcher *dispatcher, const char *name)
+static const struct rpc_method *find_method(const struct rpc_dispatcher *dispatcher,
+                                            const char *name)
 {
     for (size_t i = 0; i < dispatcher->count; i++)
         if (strcmp(dispatcher->methods[i].name, name) == 0)
@@ -369,7 +391,8 @@ enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *
         return OK;
     if (envelope->kind == RPC_REQUEST)
         (void)str_copy(envelope->id, call.id, sizeof call.id);
-    if (method == NULL || (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_LOCAL_ONLY) != 0)) {
+    if (method == NULL ||
+        (peer->channel == RPC_GATEWAY && (method->flags & RPC_METHOD_LOCAL_ONLY) != 0)) {
         rpc_error_set(&error, RPC_METHOD_NOT_FOUND, "method not found: \"%s\"%s", envelope->method,
                       method == NULL ? "" : " is served on the control socket only");
         rpc_answer_error(&call, &error);
@@ -380,7 +403,8 @@ enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *
          * its repetition. */
         if (envelope->kind == RPC_NOTIFICATION || !read_command(&call, method, params))
             return OK;
-        if (dispatcher->on_command != NULL && dispatcher->on_command(dispatcher->context, &call, method, params))
+        if (dispatcher->on_command != NULL &&
+            dispatcher->on_command(dispatcher->context, &call, method, params))
             return OK;
     }
     method->handle(dispatcher->context, &call, params);

@@ -42,7 +42,8 @@ struct rpc_error {
 };
 
 /* Fills an error without data. */
-void rpc_error_set(struct rpc_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void rpc_error_set(struct rpc_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* --- envelopes --------------------------------------------------------------------------------------------------- */
 
@@ -51,8 +52,9 @@ enum rpc_kind { RPC_REQUEST, RPC_NOTIFICATION, RPC_RESPONSE };
 /* All views point into the message that was read; raw JSON values, STR_NONE where absent. */
 struct rpc_envelope {
     enum rpc_kind kind;
-    struct str id;     /* raw: a string or an integer; null only in responses */
-    char method[48];   /* requests and notifications; longer names are unknown anyway and come out as "" */
+    struct str id; /* raw: a string or an integer; null only in responses */
+    char method
+        [48]; /* requests and notifications; longer names are unknown anyway and come out as "" */
     struct str params; /* raw object, or STR_NONE */
     struct str result, error;
 };
@@ -75,9 +77,9 @@ enum rpc_channel { RPC_LOCAL, RPC_GATEWAY };
 
 struct rpc_peer {
     enum rpc_channel channel;
-    char by[LIMIT_KEY + 8];  /* "uid:1000", or the gateway's name */
-    uint32_t generation;     /* rises whenever the place is given to another connection */
-    unsigned pending;        /* calls that were put off and are not answered yet */
+    char by[LIMIT_KEY + 8]; /* "uid:1000", or the gateway's name */
+    uint32_t generation;    /* rises whenever the place is given to another connection */
+    unsigned pending;       /* calls that were put off and are not answered yet */
     /* Lends room for one whole message; the answer is what was written when `end` is called (nothing if it overflowed: `end` is then
      * called with ok false and the begun bytes are taken back).  Callers never hold it across turns. */
     struct out *(*begin)(struct rpc_peer *peer);
@@ -89,7 +91,8 @@ struct rpc_command {
     bool present;
     uint64_t seq;
     char key[LIMIT_KEY + 1];
-    unsigned char digest[32]; /* SHA-256 of the method and of the params without `command`, byte for byte */
+    unsigned char
+        digest[32]; /* SHA-256 of the method and of the params without `command`, byte for byte */
 };
 
 /* A request that is to be answered: now, or later from a copy (all members are values). */
@@ -97,7 +100,8 @@ struct rpc_call {
     struct rpc_peer *peer;
     uint32_t generation;
     char id[6 * LIMIT_ID + 3]; /* raw; "" for a notification: no answer */
-    bool again;                /* set by a handler that has no room now: nothing was answered, the request is to be dispatched again */
+    bool
+        again; /* set by a handler that has no room now: nothing was answered, the request is to be dispatched again */
     struct rpc_command command;
 };
 
@@ -116,7 +120,8 @@ void rpc_resume(struct rpc_call *call);
 /* -32602 with path and reason. */
 void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reason);
 /* Reads params by a field table; on a problem it answers the call (-32602, or -32600 for a member given twice) and says false. */
-bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields, size_t count, void *into);
+bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields,
+                size_t count, void *into);
 
 /* --- the method table ---------------------------------------------------------------------------------------------- */
 
@@ -138,7 +143,8 @@ struct rpc_dispatcher {
     size_t count;
     void *context;
     /* Asked before a method that changes something and carries a command; true: it has been answered (repeated key, forgotten seq). */
-    bool (*on_command)(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params);
+    bool (*on_command)(void *context, struct rpc_call *call, const struct rpc_method *method,
+                       struct str params);
 };
 
 /* ERR_AGAIN: the handler had no room, and did nothing; the peer keeps the message and dispatches it again later (local peers only: the

@@ -6,9 +6,11 @@ bool artifact_read(struct str reference, struct artifact *artifact)
 {
     static const struct json_field fields[] = {
         {"sha256", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct artifact, sha256), 65, 0, 0},
-        {"bytes", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct artifact, bytes), 0, 0, INT64_MAX},
+        {"bytes", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct artifact, bytes), 0, 0,
+         INT64_MAX},
         {"path", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct artifact, path), 256, 0, 0},
-        {"media_type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct artifact, media_type), 128, 0, 0},
+        {"media_type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct artifact, media_type), 128,
+         0, 0},
     };
     struct json_field_error problem;
     struct str inner;

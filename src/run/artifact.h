@@ -9,7 +9,7 @@
 struct artifact {
     char sha256[65];
     int64_t bytes;
-    char path[256];       /* relative to the project root */
+    char path[256]; /* relative to the project root */
     char media_type[128];
 };
 

@@ -41,8 +41,8 @@ static void fill(struct command_entry *entry, const struct rpc_command *command,
     (void)str_copy(str_of(error->data), entry->data, sizeof entry->data);
 }
 
-void command_remember(struct command_table *table, const struct rpc_command *command, const char *run_id,
-                      const struct rpc_error *error)
+void command_remember(struct command_table *table, const struct rpc_command *command,
+                      const char *run_id, const struct rpc_error *error)
 {
     fill(take_place(table, command->key), command, run_id, error);
     if (command->seq > table->seen)
@@ -51,7 +51,8 @@ void command_remember(struct command_table *table, const struct rpc_command *com
 
 bool command_is_outcome(int code)
 {
-    return code != RPC_MESSAGE_TOO_LARGE && code != RPC_NOT_READY && code != RPC_BUSY && code != RPC_JOURNAL_FULL;
+    return code != RPC_MESSAGE_TOO_LARGE && code != RPC_NOT_READY && code != RPC_BUSY &&
+           code != RPC_JOURNAL_FULL;
 }
 
 void command_write_entry(struct json_writer *w, const struct command_entry *entry)
@@ -99,7 +100,8 @@ bool command_replay(struct command_table *table, struct str raw)
     static const struct json_field fields[] = {
         {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct read, seq), 0, 1, INT64_MAX},
         {"key", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct read, key), sizeof read.key, 0, 0},
-        {"digest", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct read, digest), sizeof read.digest, 0, 0},
+        {"digest", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct read, digest),
+         sizeof read.digest, 0, 0},
         {"run_id", JSON_FIELD_TEXT, 0, offsetof(struct read, run_id), sizeof read.run_id, 0, 0},
         {"code", JSON_FIELD_INTEGER, 0, offsetof(struct read, code), 0, 0, 0},
         {"message", JSON_FIELD_TEXT, 0, offsetof(struct read, message), sizeof read.message, 0, 0},

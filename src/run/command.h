@@ -9,7 +9,7 @@
 struct command_entry {
     uint64_t seq; /* 0: free */
     char key[LIMIT_KEY + 1];
-    bool failed;  /* the outcome is an error */
+    bool failed; /* the outcome is an error */
     unsigned char digest[32];
     char run_id[LIMIT_RUN_ID + 1]; /* of the run it changed, where it did not fail */
     int code;                      /* of the error */
@@ -20,13 +20,13 @@ struct command_entry {
 struct command_table {
     uint64_t seen; /* highest sequence number whose outcome is on disk */
     struct command_entry entries[LIMIT_COMMAND_KEYS];
-    size_t next;   /* the oldest entry, overwritten next */
+    size_t next; /* the oldest entry, overwritten next */
 };
 
 struct command_entry *command_find(struct command_table *table, const char *key);
 /* Remembers an outcome: error NULL for success. */
-void command_remember(struct command_table *table, const struct rpc_command *command, const char *run_id,
-                      const struct rpc_error *error);
+void command_remember(struct command_table *table, const struct rpc_command *command,
+                      const char *run_id, const struct rpc_error *error);
 /* -32001, -32002, -32009, -32012 are no outcomes: the key may come again. */
 bool command_is_outcome(int code);
 

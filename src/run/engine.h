@@ -44,12 +44,12 @@ enum process_state {
 
 enum process_event {
     PROCESS_LAUNCHED,
-    PROCESS_ANSWERED,     /* the answer to what was in flight, and it is good */
-    PROCESS_REFUSED,      /* setup answered with an error */
-    PROCESS_EXECUTE,      /* the engine hands it a step */
-    PROCESS_CANCEL,       /* timeout, cancel, shutdown: what is in flight shall stop */
-    PROCESS_RELEASE,      /* nobody needs it any more */
-    PROCESS_BROKEN,       /* it broke the protocol */
+    PROCESS_ANSWERED, /* the answer to what was in flight, and it is good */
+    PROCESS_REFUSED,  /* setup answered with an error */
+    PROCESS_EXECUTE,  /* the engine hands it a step */
+    PROCESS_CANCEL,   /* timeout, cancel, shutdown: what is in flight shall stop */
+    PROCESS_RELEASE,  /* nobody needs it any more */
+    PROCESS_BROKEN,   /* it broke the protocol */
     PROCESS_GRACE_OVER,
     PROCESS_EXITED,
     PROCESS_EVENTS
@@ -62,8 +62,8 @@ enum { STEP_NONE = LIMIT_STEPS };
 
 struct process {
     struct engine *engine;
-    uint8_t state; /* enum process_state */
-    uint8_t step;  /* that it executes, or STEP_NONE */
+    uint8_t state;    /* enum process_state */
+    uint8_t step;     /* that it executes, or STEP_NONE */
     uint8_t log_step; /* the last step that it served: its late log lines belong there */
     uint8_t integration;
     struct run *run;
@@ -84,19 +84,19 @@ struct process {
     int64_t request_deadline_ms; /* `deadline_ms` as the request says it; -1: null */
     struct failure failure;      /* why the attempt will have failed; FAILURE_NONE: it has not */
     struct intake intake;
-    bool storing;                /* a helper makes an artifact of its answer; the intake keeps its line */
+    bool storing; /* a helper makes an artifact of its answer; the intake keeps its line */
     struct helper store;
     char store_answer[1024];
     /* what is to be stored, read in the helper */
     uint64_t store_from, store_length;
     char store_path[LIMIT_PATH]; /* a file inside artifacts_dir, or "": a JSON value */
     char store_media[128];
-    bool warned_unknown;         /* one warning about notifications that nobody knows */
-    size_t err_n;                /* bytes of a stderr line */
-    bool err_cut;                /* that line was too long; its rest is dropped */
+    bool warned_unknown; /* one warning about notifications that nobody knows */
+    size_t err_n;        /* bytes of a stderr line */
+    bool err_cut;        /* that line was too long; its rest is dropped */
     size_t tail_n;
     char err_line[LIMIT_LOG_LINE];
-    char tail[LIMIT_STDERR];     /* the last stderr lines of the attempt, each with a line feed */
+    char tail[LIMIT_STDERR]; /* the last stderr lines of the attempt, each with a line feed */
 };
 
 /* --- work in helpers on behalf of a caller (run/job.c) ------------------------------------------------------------- */
@@ -113,7 +113,8 @@ struct job {
     char actor[LIMIT_KEY + 1];
     struct str inputs; /* a view of the request, good until the helper was forked */
     size_t labels_n;
-    char labels_text[LIMIT_LABELS * (6 * LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE + 8)]; /* compact, as run.created says them */
+    char labels_text[LIMIT_LABELS * (6 * LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE +
+                                     8)]; /* compact, as run.created says them */
     char buffer[LIMIT_MESSAGE + 4096];
 };
 
@@ -121,21 +122,21 @@ struct job {
 
 /* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
 struct engine_scratch {
-    char step[LIMIT_PROJECT_FILE + 4096];        /* a step's line of plan.json */
-    const struct run *step_run;                  /* whose line that is; NULL: nobody's */
-    uint64_t step_seq;                           /* its created_seq: slots are used again */
+    char step[LIMIT_PROJECT_FILE + 4096]; /* a step's line of plan.json */
+    const struct run *step_run;           /* whose line that is; NULL: nobody's */
+    uint64_t step_seq;                    /* its created_seq: slots are used again */
     unsigned step_index;
     struct str step_raw;
     char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
     char event[LIMIT_RECORD];                    /* an event read back */
     struct journal_place event_place;
     struct str event_raw;
-    char line[LIMIT_MESSAGE + 64];               /* a line of an integration */
-    char value[LIMIT_MESSAGE];                   /* a resolved string, a secret */
-    char environment[32768];                     /* of a child that is being started */
-    char condition[4096];                        /* the text of an `if` */
-    char chunk[16384];                           /* plan lines, templates' texts */
-    char chunk_out[16384], chunk_err[16384];     /* what integrations write */
+    char line[LIMIT_MESSAGE + 64];           /* a line of an integration */
+    char value[LIMIT_MESSAGE];               /* a resolved string, a secret */
+    char environment[32768];                 /* of a child that is being started */
+    char condition[4096];                    /* the text of an `if` */
+    char chunk[16384];                       /* plan lines, templates' texts */
+    char chunk_out[16384], chunk_err[16384]; /* what integrations write */
 };
 
 struct engine_metrics {
@@ -154,15 +155,15 @@ struct engine {
     struct job jobs[LIMIT_SUBMISSIONS];
     struct command_table commands;
     struct mask mask;
-    unsigned executing;      /* steps in flight */
-    bool stopping;           /* no new runs, no new steps */
-    bool draining;           /* no new runs; steps of runs in flight go on */
-    bool following;          /* in a helper: an ended run is followed once more, and kept */
-    bool paused;             /* by the gateway: queued runs stay so */
-    bool work;               /* some run wants attention */
-    bool act;                /* some process wants engine_act() */
-    enum err fatal;          /* the journal failed: the daemon ends with exit 6 */
-    struct helper remover;   /* removes directories of runs that nobody retains */
+    unsigned executing;    /* steps in flight */
+    bool stopping;         /* no new runs, no new steps */
+    bool draining;         /* no new runs; steps of runs in flight go on */
+    bool following;        /* in a helper: an ended run is followed once more, and kept */
+    bool paused;           /* by the gateway: queued runs stay so */
+    bool work;             /* some run wants attention */
+    bool act;              /* some process wants engine_act() */
+    enum err fatal;        /* the journal failed: the daemon ends with exit 6 */
+    struct helper remover; /* removes directories of runs that nobody retains */
     char remover_answer[64];
     bool remover_wanted;
     struct engine_metrics metrics;
@@ -172,19 +173,22 @@ struct engine {
 /* --- events (run/event.c) ------------------------------------------------------------------------------------------ */
 
 /* Begins an event of a run, with the writer inside `data`; NULL when the journal has failed (engine->fatal is set). */
-struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type, int step);
+struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type,
+                                int step);
 /* Ends it and applies it to the run and step. `memo` writers, where needed, come in between. */
 struct json_writer *event_memo(struct engine *engine);
 bool event_end(struct engine *engine, struct run *run, enum run_event type, int step);
 /* The same for step.completed with an inline value of so many bytes.  False: the event was too large, nothing happened. */
-bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step, uint32_t value_bytes);
+bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step,
+                     uint32_t value_bytes);
 /* The same, and tells the event's place. */
-bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step, uint32_t value_bytes,
-                  struct journal_place *place);
+bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step,
+                  uint32_t value_bytes, struct journal_place *place);
 /* What run.created fills of a slot besides its numbers; false when that is malformed. */
 bool event_take_created(struct run *run, struct str data, const char *digest);
 /* Both for an event with fixed data: a reason, or nothing. */
-void event_reason(struct engine *engine, struct run *run, enum run_event type, int step, const char *reason);
+void event_reason(struct engine *engine, struct run *run, enum run_event type, int step,
+                  const char *reason);
 /* A record of the journal at start-up; ERR_DAMAGED when it contradicts what came before. */
 enum err event_replay(struct engine *engine, const struct journal_record *record);
 /* The event of a run that a copy of the table follows (run/view.c). */
@@ -194,7 +198,8 @@ void event_who(struct json_writer *w, const struct rpc_call *call, const char *a
 
 /* --- reading back (run/source.c) ------------------------------------------------------------------------------------ */
 
-void source_run_path(const struct engine *engine, const char *run_id, const char *name, char path[LIMIT_PATH]);
+void source_run_path(const struct engine *engine, const char *run_id, const char *name,
+                     char path[LIMIT_PATH]);
 /* Fills a run's step records and sections from the line structure of its plan.json. */
 enum err source_index_plan(struct engine *engine, struct run *run);
 /* How many steps plan.json says that it has. */
@@ -202,10 +207,12 @@ enum err source_count_steps(const struct engine *engine, const char *run_id, uns
 /* The step's line as a raw object, in scratch.step. */
 enum err source_step(struct engine *engine, const struct run *run, unsigned index, struct str *raw);
 /* The step's id and the name of its output ("" for none), without touching the scratch. */
-enum err source_names(struct engine *engine, const struct run *run, unsigned index, char id[LIMIT_NAME + 1],
-                      char output[LIMIT_NAME + 1]);
-enum err source_integrations(struct engine *engine, const struct run *run, struct str *raw); /* scratch.section */
-enum err source_outputs(struct engine *engine, const struct run *run, struct str *raw);      /* scratch.section */
+enum err source_names(struct engine *engine, const struct run *run, unsigned index,
+                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1]);
+enum err source_integrations(struct engine *engine, const struct run *run,
+                             struct str *raw); /* scratch.section */
+enum err source_outputs(struct engine *engine, const struct run *run,
+                        struct str *raw); /* scratch.section */
 /* The `data` of an event, in scratch.event. */
 enum err source_data(struct engine *engine, struct journal_place place, struct str *data);
 /* The member of a raw step that is a string, decoded; "" where it is null or missing. */
@@ -215,8 +222,8 @@ void source_text(struct str raw_object, const char *name, char *to, size_t size)
 
 /* Reads the value of a declaration ({"env":…} or {"file":…}) into `text` and teaches it to the mask.  ERR_NOT_FOUND: it cannot be read;
  * ERR_INVALID: it cannot be hidden; with reason (LIMIT_TEXT bytes). */
-enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size, struct str *value,
-                       char *reason);
+enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size,
+                       struct str *value, char *reason);
 /* Teaches all that can be read now; false with a reason when one cannot be hidden. */
 bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT]);
 
@@ -225,14 +232,14 @@ bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT]);
 struct scope {
     struct engine *engine;
     struct run *run;
-    unsigned step;      /* that asks; its later neighbours are unknown to it */
-    bool secrets;       /* config and env alone may name them */
-    char *reason;       /* of a failure: LIMIT_TEXT bytes */
+    unsigned step; /* that asks; its later neighbours are unknown to it */
+    bool secrets;  /* config and env alone may name them */
+    char *reason;  /* of a failure: LIMIT_TEXT bytes */
 };
 
 struct resolved {
-    struct str raw;     /* a raw value; lives until the next use of scratch.event or scratch.value */
-    bool artifact;      /* raw is the daemon's own reference to a file */
+    struct str raw; /* a raw value; lives until the next use of scratch.event or scratch.value */
+    bool artifact;  /* raw is the daemon's own reference to a file */
 };
 
 /* The value of a step that has ended; null when it has none. */
@@ -246,27 +253,30 @@ enum err resolve_path(const struct scope *scope, struct str path, struct resolve
 struct request_sink {
     int fd;
     uint64_t skip, at, sent;
-    uint64_t hydrated;       /* bytes that came from artifact files */
+    uint64_t hydrated; /* bytes that came from artifact files */
     struct out chunk;
-    enum err err;            /* sticky: ERR_AGAIN when the pipe is full */
-    struct out *memory;      /* instead of fd: whole text into a buffer */
+    enum err err;       /* sticky: ERR_AGAIN when the pipe is full */
+    struct out *memory; /* instead of fd: whole text into a buffer */
     char buffer[4096];
 };
 
 void sink_add(struct request_sink *sink, struct str bytes);
 void sink_flush(struct request_sink *sink);
 /* A raw value with its templates resolved; artifacts named alone are hydrated where `hydrate`. */
-enum err request_value(const struct scope *scope, struct request_sink *sink, struct str raw, bool hydrate);
+enum err request_value(const struct scope *scope, struct request_sink *sink, struct str raw,
+                       bool hydrate);
 /* The whole request in flight of a process, with its line feed. */
-enum err request_generate(const struct scope *scope, struct request_sink *sink, const struct process *process);
+enum err request_generate(const struct scope *scope, struct request_sink *sink,
+                          const struct process *process);
 /* A raw string with templates resolved and decoded to plain text; other scalars as written. */
 enum err request_text(const struct scope *scope, struct str raw, struct out *to);
 
 /* --- processes (run/process.c, run/reader.c, run/store.c) ----------------------------------------------------------- */
 
 /* The process for the step's integration: an idle one of the run, or a free slot; NULL: none free. */
-struct process *process_take(struct engine *engine, struct run *run, unsigned step, const char *integration,
-                             unsigned integration_index, int64_t timeout_ms);
+struct process *process_take(struct engine *engine, struct run *run, unsigned step,
+                             const char *integration, unsigned integration_index,
+                             int64_t timeout_ms);
 void process_cancel(struct engine *engine, struct process *process);
 void process_release(struct engine *engine, struct process *process);
 /* The next harder step towards its end: SIGTERM, then SIGKILL. */
@@ -274,32 +284,59 @@ void process_terminate(struct engine *engine, struct process *process);
 void process_close_out(struct engine *engine, struct process *process);
 void process_close_err(struct engine *engine, struct process *process);
 void process_change(struct engine *engine, struct process *process, enum process_event event);
-void process_log(struct engine *engine, struct process *process, const char *stream, const char *level,
-                 struct str message);
+void process_log(struct engine *engine, struct process *process, const char *stream,
+                 const char *level, struct str message);
+void process_launch(struct engine *engine, struct process *process); /* run/launch.c */
 void process_send(struct engine *engine, struct process *process);
 void processes_act(struct engine *engine);
 void reader_out(struct engine *engine, struct process *process); /* one bounded read */
 void reader_err(struct engine *engine, struct process *process);
-void reader_out_rest(struct engine *engine, struct process *process); /* what an ended process has left in the pipe */
+void reader_out_rest(struct engine *engine,
+                     struct process *process); /* what an ended process has left in the pipe */
 void reader_err_rest(struct engine *engine, struct process *process);
 /* A broken protocol: the attempt fails, the process is put to an end. */
-void process_broke(struct engine *engine, struct process *process, enum failure_kind kind, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void process_broke(struct engine *engine, struct process *process, enum failure_kind kind,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Starts the helper that makes an artifact of what process->store_… names. */
 void store_start(struct engine *engine, struct process *process);
 
 /* --- what the processes tell the engine (run/engine.c) --------------------------------------------------------------- */
 
 /* The attempt has a value: raw text, or (raw empty) one that was stored: `reference` is its raw reference. */
-void engine_step_value(struct engine *engine, struct process *process, struct str raw, struct str reference);
+void engine_step_value(struct engine *engine, struct process *process, struct str raw,
+                       struct str reference);
 /* The attempt has failed as process->failure says. */
 void engine_step_failed(struct engine *engine, struct process *process);
 void engine_attend(struct engine *engine, struct run *run);
 
+/* --- attempts, starts and ends (run/attempt.c, run/starting.c, run/ending.c) ----------------------------------------- */
+
+/* The attempt in flight, or the step before its first one, has failed: tried again, or failed for good. */
+void attempt_fail(struct engine *engine, struct run *run, unsigned step,
+                  const struct process *process, const struct failure *failure);
+/* The same without a process: its `if` or its plan is at fault, or the daemon's end. */
+void attempt_fail_early(struct engine *engine, struct run *run, unsigned step,
+                        enum failure_kind kind, const char *message);
+void attempt_interrupt(struct engine *engine, struct run *run, unsigned step, const char *reason);
+
+enum step_start {
+    STEP_STARTS,
+    STEP_WAITS /* for a free place */,
+    STEP_ENDS /* skipped or failed: look at the next */
+};
+enum step_start step_start(struct engine *engine, struct run *run, unsigned step);
+
+/* Says the run's last event by its outcome, and retires it. */
+void ending_end(struct engine *engine, struct run *run);
+void ending_cancel(struct engine *engine, struct run *run);
+/* With a failure of the run itself, or (NULL) that of its failed step. */
+void ending_fail(struct engine *engine, struct run *run, const struct failure *failure);
+void engine_attend_all(struct engine *engine);
+
 /* --- for the daemon -------------------------------------------------------------------------------------------------- */
 
-void engine_start(struct engine *engine, struct loop *loop, struct journal *journal, struct project *project,
-                  struct project_workspace *workspace);
+void engine_start(struct engine *engine, struct loop *loop, struct journal *journal,
+                  struct project *project, struct project_workspace *workspace);
 /* After the replay: what was in flight when the last daemon ended is interrupted, unfinished runs go on. */
 void engine_resume(struct engine *engine, bool crashed);
 /* Before the commit: decides what happens next in every run that wants attention. */
@@ -326,7 +363,8 @@ void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *
 /* With steps and outputs; in a helper alone, as it uses the table up. False: its events are held no longer. */
 bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended);
 /* The artifacts of a run, from its events; in a helper alone. */
-bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id, uint64_t created_seq);
+bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,
+                    uint64_t created_seq);
 
 /* Methods (run/methods.c, run/job.c); context is the engine. */
 void run_on_start(void *context, struct rpc_call *call, struct str params);
@@ -338,6 +376,7 @@ void run_on_list(void *context, struct rpc_call *call, struct str params);
 void run_on_workflows_list(void *context, struct rpc_call *call, struct str params);
 void run_on_workflows_show(void *context, struct rpc_call *call, struct str params);
 void run_on_artifacts(void *context, struct rpc_call *call, struct str params);
-bool run_on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params);
+bool run_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                    struct str params);
 
 #endif

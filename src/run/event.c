@@ -93,7 +93,8 @@ static enum err apply(struct run_table *table, struct run *run, const struct cha
 
 /* --- live --------------------------------------------------------------------------------------------------------- */
 
-static const char *step_id_of(struct engine *engine, const struct run *run, int step, char id[LIMIT_NAME + 1])
+static const char *step_id_of(struct engine *engine, const struct run *run, int step,
+                              char id[LIMIT_NAME + 1])
 {
     char output[LIMIT_NAME + 1];
     if (step == STEP_NONE || source_names(engine, run, (unsigned)step, id, output) != OK)
@@ -101,7 +102,8 @@ static const char *step_id_of(struct engine *engine, const struct run *run, int 
     return id;
 }
 
-static unsigned attempt_of(struct engine *engine, const struct run *run, enum run_event type, int step)
+static unsigned attempt_of(struct engine *engine, const struct run *run, enum run_event type,
+                           int step)
 {
     if (step == STEP_NONE || type == EVENT_STEP_SKIPPED)
         return 0;
@@ -109,7 +111,8 @@ static unsigned attempt_of(struct engine *engine, const struct run *run, enum ru
     return record->attempt + (type == EVENT_STEP_STARTED ? 1U : 0U);
 }
 
-struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type, int step)
+struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type,
+                                int step)
 {
     char id[LIMIT_NAME + 1];
     struct json_writer *data;
@@ -145,11 +148,15 @@ static bool needs_step_memo(enum run_event type, int step)
     return step != STEP_NONE && !is_lazy(type);
 }
 
-bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step, uint32_t value_bytes,
-                  struct journal_place *place)
+bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step,
+                  uint32_t value_bytes, struct journal_place *place)
 {
-    struct change change = {.type = type, .step = step, .n = run->n + 1, .time_ms = engine->loop->wall_ms,
-                            .attempt = attempt_of(engine, run, type, step), .value_bytes = value_bytes};
+    struct change change = {.type = type,
+                            .step = step,
+                            .n = run->n + 1,
+                            .time_ms = engine->loop->wall_ms,
+                            .attempt = attempt_of(engine, run, type, step),
+                            .value_bytes = value_bytes};
 
     if (engine->fatal != OK)
         return false;
@@ -171,7 +178,8 @@ bool event_end_at(struct engine *engine, struct run *run, enum run_event type, i
     return true;
 }
 
-bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step, uint32_t value_bytes)
+bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step,
+                     uint32_t value_bytes)
 {
     struct journal_place place;
     return event_end_at(engine, run, type, step, value_bytes, &place);
@@ -182,7 +190,8 @@ bool event_end(struct engine *engine, struct run *run, enum run_event type, int 
     return event_end_value(engine, run, type, step, 0);
 }
 
-void event_reason(struct engine *engine, struct run *run, enum run_event type, int step, const char *reason)
+void event_reason(struct engine *engine, struct run *run, enum run_event type, int step,
+                  const char *reason)
 {
     struct json_writer *w = event_begin(engine, run, type, step);
     if (w == NULL)
@@ -208,9 +217,11 @@ struct replayed {
 };
 
 static const struct json_field event_fields[] = {
-    {"type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct replayed, type), sizeof(((struct replayed *)0)->type), 0, 0},
+    {"type", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct replayed, type),
+     sizeof(((struct replayed *)0)->type), 0, 0},
     {"run_id", JSON_FIELD_TEXT, 0, offsetof(struct replayed, run_id), LIMIT_RUN_ID + 1, 0, 0},
-    {"time", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct replayed, time), TIME_TEXT_LENGTH + 1, 0, 0},
+    {"time", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct replayed, time), TIME_TEXT_LENGTH + 1,
+     0, 0},
     {"n", JSON_FIELD_INTEGER, 0, offsetof(struct replayed, n), 0, 1, INT64_MAX},
     {"attempt", JSON_FIELD_INTEGER, 0, offsetof(struct replayed, attempt), 0, 0, 255},
     {"data", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct replayed, data), 0, 0, 0},
@@ -254,14 +265,18 @@ bool event_take_created(struct run *run, struct str data, const char *digest)
     return run->workflow_id[0] != '\0' && read_digest(digest, run->inputs_digest);
 }
 
-static enum err replay_event(struct engine *engine, const struct journal_record *record, const struct memo *memo)
+static enum err replay_event(struct engine *engine, const struct journal_record *record,
+                             const struct memo *memo)
 {
     struct replayed event = {.n = 0};
     struct json_field_error problem;
-    struct change change = {.step = (int)memo->step, .seq = record->seq, .place = record->place,
+    struct change change = {.step = (int)memo->step,
+                            .seq = record->seq,
+                            .place = record->place,
                             .value_bytes = (uint32_t)memo->inline_bytes};
 
-    if (json_read(record->event, event_fields, sizeof event_fields / sizeof event_fields[0], &event, &problem) != OK ||
+    if (json_read(record->event, event_fields, sizeof event_fields / sizeof event_fields[0], &event,
+                  &problem) != OK ||
         !time_read(str_of(event.time), &change.time_ms))
         return ERR_DAMAGED;
     if (event.run_id[0] == '\0' || !run_event_read(event.type, &change.type))
@@ -305,7 +320,8 @@ enum err event_replay(struct engine *engine, const struct journal_record *record
     struct json_field_error problem;
 
     if (record->memo.n > 0) {
-        if (json_read(record->memo, memo_fields, sizeof memo_fields / sizeof memo_fields[0], &memo, &problem) != OK)
+        if (json_read(record->memo, memo_fields, sizeof memo_fields / sizeof memo_fields[0], &memo,
+                      &problem) != OK)
             return ERR_DAMAGED;
         if (memo.command.n > 0 && !command_replay(&engine->commands, memo.command))
             return ERR_DAMAGED;
@@ -326,7 +342,8 @@ bool event_follow(struct engine *engine, struct str text, uint64_t seq)
     struct run *run = table_find(&engine->table, str_of(run_id));
     if (run == NULL && source_count_steps(engine, run_id, &steps) == OK)
         memo.steps = steps;
-    for (unsigned i = 0; id[0] != '\0' && run != NULL && i < run->step_count && memo.step == STEP_NONE; i++)
+    for (unsigned i = 0;
+         id[0] != '\0' && run != NULL && i < run->step_count && memo.step == STEP_NONE; i++)
         if (source_names(engine, run, i, name, output) == OK && strcmp(name, id) == 0)
             memo.step = i;
     memset(memo.digest, '0', 64);

@@ -44,7 +44,8 @@ void failure_set(struct failure *failure, enum failure_kind kind, const char *fo
 
 bool failure_may_be_retried(const struct failure *failure)
 {
-    return failure->kind != FAILURE_CANCELLED && failure->kind != FAILURE_TEMPLATE && !failure->no_retry;
+    return failure->kind != FAILURE_CANCELLED && failure->kind != FAILURE_TEMPLATE &&
+           !failure->no_retry;
 }
 
 void failure_write(struct json_writer *w, const struct failure *failure, struct str stderr_lines)

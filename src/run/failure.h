@@ -24,10 +24,10 @@ struct failure {
     enum failure_kind kind;
     char message[LIMIT_TEXT + 1];
     bool has_code;
-    int64_t code;   /* of the integration's JSON-RPC error */
-    int exit_code;  /* -1: none */
-    int signal;     /* -1: none */
-    bool no_retry;  /* an integration's error whose data has `retry` false */
+    int64_t code;  /* of the integration's JSON-RPC error */
+    int exit_code; /* -1: none */
+    int signal;    /* -1: none */
+    bool no_retry; /* an integration's error whose data has `retry` false */
 };
 
 const char *failure_kind_name(enum failure_kind kind);

@@ -6,9 +6,9 @@
 #include <string.h>
 
 static const struct json_scan_path paths[INTAKE_PATHS] = {
-    [INTAKE_ID] = {"id", NULL},         [INTAKE_RESULT] = {"result", NULL},
+    [INTAKE_ID] = {"id", NULL},           [INTAKE_RESULT] = {"result", NULL},
     [INTAKE_VALUE] = {"result", "value"}, [INTAKE_ARTIFACT] = {"result", "artifact"},
-    [INTAKE_ERROR] = {"error", NULL},   [INTAKE_METHOD] = {"method", NULL},
+    [INTAKE_ERROR] = {"error", NULL},     [INTAKE_METHOD] = {"method", NULL},
 };
 
 void intake_start(struct intake *intake)
@@ -53,7 +53,8 @@ static enum err keep(struct intake *intake, struct str bytes, const char *spill_
     }
     if (intake->spill < 0) {
         enum err err = port_open(spill_path, PORT_CREATE_NEW, &intake->spill);
-        if (err == ERR_EXISTS) { /* left behind by a daemon that died between making and unlinking it */
+        if (err ==
+            ERR_EXISTS) { /* left behind by a daemon that died between making and unlinking it */
             (void)port_unlink(spill_path);
             err = port_open(spill_path, PORT_CREATE_NEW, &intake->spill);
         }
@@ -85,7 +86,8 @@ static size_t skip_byte_order_mark(struct intake *intake, struct str bytes)
     return i;
 }
 
-enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit, const char *spill_path, size_t *used)
+enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
+                     const char *spill_path, size_t *used)
 {
     enum err err;
 

@@ -9,7 +9,15 @@
 
 #define INTAKE_TAIL 4096 /* bytes of a line that stay in memory */
 
-enum { INTAKE_ID, INTAKE_RESULT, INTAKE_VALUE, INTAKE_ARTIFACT, INTAKE_ERROR, INTAKE_METHOD, INTAKE_PATHS };
+enum {
+    INTAKE_ID,
+    INTAKE_RESULT,
+    INTAKE_VALUE,
+    INTAKE_ARTIFACT,
+    INTAKE_ERROR,
+    INTAKE_METHOD,
+    INTAKE_PATHS
+};
 
 struct intake {
     struct json_scan scan; /* of the present line; extents count from its first byte */
@@ -26,7 +34,8 @@ void intake_stop(struct intake *intake); /* closes the spill file */
 /* Takes bytes up to the end of a line; *used says how many.  OK: a whole line that is a JSON object stands there.  ERR_AGAIN: more is
  * needed.  ERR_SYNTAX, ERR_INVALID: no JSON, no object: scan.check has reason and offset.  ERR_TOO_LARGE: over `limit` bytes.
  * Others: the spill file failed.  `spill_path` is made and unlinked at once when it is needed. */
-enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit, const char *spill_path, size_t *used);
+enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
+                     const char *spill_path, size_t *used);
 /* Copies a part of the whole line. */
 enum err intake_read(const struct intake *intake, uint64_t from, uint64_t n, struct out *to);
 /* Forgets the line. */

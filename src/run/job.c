@@ -25,7 +25,8 @@ bool job_has_command(const struct engine *engine, const char *key)
 {
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++) {
         const struct job *job = &engine->jobs[i];
-        if (job->kind != JOB_FREE && job->call.command.present && strcmp(job->call.command.key, key) == 0)
+        if (job->kind != JOB_FREE && job->call.command.present &&
+            strcmp(job->call.command.key, key) == 0)
             return true;
     }
     return false;
@@ -107,7 +108,8 @@ static void refuse_busy(struct engine *engine, struct rpc_call *call, const char
 static void refuse_conflict(struct engine *engine, struct rpc_call *call, const char *run_id)
 {
     struct rpc_error error;
-    rpc_error_set(&error, RPC_RUN_ID_CONFLICT, "run \"%s\" was started with another workflow or other inputs", run_id);
+    rpc_error_set(&error, RPC_RUN_ID_CONFLICT,
+                  "run \"%s\" was started with another workflow or other inputs", run_id);
     struct out data = OUT_ON(error.data);
     struct json_writer w = json_writer(&data);
     json_object(&w);
@@ -117,8 +119,8 @@ static void refuse_conflict(struct engine *engine, struct rpc_call *call, const 
     engine_refuse(engine, call, &error);
 }
 
-static void write_created(struct json_writer *w, const struct job *job, const struct project_accepted *accepted,
-                          struct str labels)
+static void write_created(struct json_writer *w, const struct job *job,
+                          const struct project_accepted *accepted, struct str labels)
 {
     json_put_text(w, "workflow_id", job->workflow_id);
     json_put_raw(w, "inputs", accepted->inputs);
@@ -127,7 +129,8 @@ static void write_created(struct json_writer *w, const struct job *job, const st
     json_put_text(w, "plan_sha256", accepted->plan_sha256);
 }
 
-static void write_created_memo(struct json_writer *memo, const struct job *job, const struct project_accepted *accepted)
+static void write_created_memo(struct json_writer *memo, const struct job *job,
+                               const struct project_accepted *accepted)
 {
     json_put_i64(memo, "steps", accepted->steps);
     json_put_i64(memo, "concurrency", accepted->concurrency);
@@ -138,7 +141,8 @@ static void write_created_memo(struct json_writer *memo, const struct job *job, 
         command_write(memo, &job->call.command, job->run_id, NULL);
 }
 
-static void accept_run(struct engine *engine, struct job *job, const struct project_accepted *accepted, struct str labels)
+static void accept_run(struct engine *engine, struct job *job,
+                       const struct project_accepted *accepted, struct str labels)
 {
     struct run *run = table_add(&engine->table, (unsigned)accepted->steps);
     struct json_writer *w;
@@ -164,7 +168,8 @@ static void accept_run(struct engine *engine, struct job *job, const struct proj
         engine_refuse(engine, &job->call, &error);
         return;
     }
-    if (source_data(engine, run->created, &data) != OK || !event_take_created(run, data, accepted->inputs_sha256) ||
+    if (source_data(engine, run->created, &data) != OK ||
+        !event_take_created(run, data, accepted->inputs_sha256) ||
         source_index_plan(engine, run) != OK)
         log_error("run", "%s: plan.json, just written, cannot be read back", run->id);
     if (job->call.command.present)
@@ -181,7 +186,9 @@ static bool is_same(struct engine *engine, const struct job *job, const char *di
 {
     struct run *run = table_find(&engine->table, str_of(job->run_id));
     struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
-    const unsigned char *known = run != NULL ? run->inputs_digest : ended != NULL ? ended->inputs_digest : NULL;
+    const unsigned char *known = run != NULL     ? run->inputs_digest
+                                 : ended != NULL ? ended->inputs_digest
+                                                 : NULL;
     char hex[64], workflow_id[LIMIT_NAME + 1] = "";
     struct out out = OUT_ON(hex);
     struct str data;
@@ -194,7 +201,8 @@ static bool is_same(struct engine *engine, const struct job *job, const char *di
     return str_is(out_view(&out), digest) && strcmp(workflow_id, job->workflow_id) == 0;
 }
 
-static void on_submitted(struct engine *engine, struct job *job, struct str result, struct str labels)
+static void on_submitted(struct engine *engine, struct job *job, struct str result,
+                         struct str labels)
 {
     struct project_accepted accepted;
 
@@ -246,17 +254,24 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
     loop_wake(engine->loop); /* whoever waits for a free place is looked at again */
 }
 
-static bool start_job(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind)
+static bool start_job(struct engine *engine, struct rpc_call *call, struct job *job,
+                      enum job_kind kind)
 {
-    struct helper_job work = {.work = job_work, .context = job, .cpu_s = JOB_CPU_S, .timeout_ms = JOB_TIMEOUT_MS,
-                              .buffer = job->buffer, .size = sizeof job->buffer, .on_done = on_job_done};
+    struct helper_job work = {.work = job_work,
+                              .context = job,
+                              .cpu_s = JOB_CPU_S,
+                              .timeout_ms = JOB_TIMEOUT_MS,
+                              .buffer = job->buffer,
+                              .size = sizeof job->buffer,
+                              .on_done = on_job_done};
     struct rpc_error error;
 
     job->kind = kind;
     job->helper.owner = job;
     if (helper_start(engine->loop, &job->helper, &work) != OK) {
         job->kind = JOB_FREE;
-        rpc_error_set(&error, RPC_BUSY, "busy: no helper process could be started: %s", port_last_error());
+        rpc_error_set(&error, RPC_BUSY, "busy: no helper process could be started: %s",
+                      port_last_error());
         (void)str_copy(STR("{\"retry_after_ms\":1000}"), error.data, sizeof error.data);
         engine_refuse(engine, call, &error);
         return true;
@@ -293,7 +308,8 @@ void run_on_artifacts(void *context, struct rpc_call *call, struct str params)
         char run_id[LIMIT_RUN_ID + 1];
     } read;
     static const struct json_field fields[] = {
-        {"run_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, run_id), LIMIT_RUN_ID + 1, 0, 0},
+        {"run_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, run_id), LIMIT_RUN_ID + 1,
+         0, 0},
     };
     struct engine *engine = context;
 
@@ -329,7 +345,8 @@ void run_on_workflows_show(void *context, struct rpc_call *call, struct str para
         char workflow_id[LIMIT_NAME + 1];
     } read;
     static const struct json_field fields[] = {
-        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, workflow_id), LIMIT_NAME + 1, 0, 0},
+        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, workflow_id),
+         LIMIT_NAME + 1, 0, 0},
     };
     struct job *job = find_free(context);
 
@@ -391,8 +408,10 @@ static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
     }
     if (journal_bytes(engine->journal) <= engine->journal->limit / 16 * 15)
         return false;
-    rpc_error_set(&error, RPC_JOURNAL_FULL, "the journal is nearly full: %lld of %lld bytes; new runs are taken when the gateway has acknowledged events",
-                  (long long)journal_bytes(engine->journal), (long long)engine->journal->limit);
+    rpc_error_set(
+        &error, RPC_JOURNAL_FULL,
+        "the journal is nearly full: %lld of %lld bytes; new runs are taken when the gateway has acknowledged events",
+        (long long)journal_bytes(engine->journal), (long long)engine->journal->limit);
     struct out data = OUT_ON(error.data);
     struct json_writer w = json_writer(&data);
     json_object(&w);
@@ -436,19 +455,27 @@ static bool make_run_id(struct engine *engine, char run_id[LIMIT_RUN_ID + 1])
 void run_on_start(void *context, struct rpc_call *call, struct str params)
 {
     static const struct json_field fields[] = {
-        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct start_params, workflow_id), LIMIT_NAME + 1, 0, 0},
-        {"inputs", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, inputs), 0, 0, 0},
-        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, run_id), LIMIT_RUN_ID + 1, 0, 0},
-        {"labels", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, labels), 0, 0, 0},
-        {"actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, actor), LIMIT_KEY + 1, 0, 0},
+        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct start_params, workflow_id),
+         LIMIT_NAME + 1, 0, 0},
+        {"inputs", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, inputs), 0, 0,
+         0},
+        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, run_id),
+         LIMIT_RUN_ID + 1, 0, 0},
+        {"labels", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, labels), 0, 0,
+         0},
+        {"actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, actor),
+         LIMIT_KEY + 1, 0, 0},
     };
     struct start_params read = {.inputs = STR("{}"), .labels = STR("{}")};
     struct engine *engine = context;
 
-    if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read) || !check_labels(call, read.labels))
+    if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read) ||
+        !check_labels(call, read.labels))
         return;
     if (read.run_id[0] != '\0' && !project_is_id(str_of(read.run_id))) {
-        rpc_refuse_params(call, "run_id", "must be a letter or digit, then letters, digits, '.', '_', '-', at most 64");
+        rpc_refuse_params(
+            call, "run_id",
+            "must be a letter or digit, then letters, digits, '.', '_', '-', at most 64");
         return;
     }
     if (read.inputs.n > LIMIT_INPUTS) {
@@ -459,8 +486,9 @@ void run_on_start(void *context, struct rpc_call *call, struct str params)
         rpc_refuse_params(call, "inputs", "are nested too deep to be told to peers");
         return;
     }
-    bool known = read.run_id[0] != '\0' && (table_find(&engine->table, str_of(read.run_id)) != NULL ||
-                                            table_find_ended(&engine->table, str_of(read.run_id)) != NULL);
+    bool known =
+        read.run_id[0] != '\0' && (table_find(&engine->table, str_of(read.run_id)) != NULL ||
+                                   table_find_ended(&engine->table, str_of(read.run_id)) != NULL);
     if (!known && refuse_when_closed(engine, call))
         return;
     if (!known && engine->table.count + submissions(engine) >= LIMIT_RUNS) {
@@ -485,8 +513,9 @@ void run_on_start(void *context, struct rpc_call *call, struct str params)
     job->labels_n = labels.n;
     if (labels.overflow || (job->run_id[0] == '\0' && !make_run_id(engine, job->run_id))) {
         struct rpc_error error;
-        rpc_error_set(&error, RPC_INTERNAL_ERROR, labels.overflow ? "the labels are too long"
-                                                                  : "the system gives no random numbers");
+        rpc_error_set(&error, RPC_INTERNAL_ERROR,
+                      labels.overflow ? "the labels are too long"
+                                      : "the system gives no random numbers");
         engine_refuse(engine, call, &error);
         return;
     }

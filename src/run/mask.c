@@ -137,7 +137,8 @@ static size_t match_any(const struct mask *mask, struct str inside, bool escaped
 }
 
 /* Copies [from, from + n) of text to `to` (at or before `from`), values hidden; the new length.  Escaped: steps over escapes whole. */
-static size_t hide(const struct mask *mask, char *text, size_t to, size_t from, size_t n, bool escaped)
+static size_t hide(const struct mask *mask, char *text, size_t to, size_t from, size_t n,
+                   bool escaped)
 {
     size_t start = to, end = from + n;
     while (from < end) {

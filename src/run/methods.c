@@ -39,11 +39,12 @@ void engine_refuse_run(struct engine *engine, struct rpc_call *call, const char 
     engine_refuse(engine, call, &error);
 }
 
-static void refuse_state(struct engine *engine, struct rpc_call *call, const char *run_id, enum run_status status,
-                         const char *why)
+static void refuse_state(struct engine *engine, struct rpc_call *call, const char *run_id,
+                         enum run_status status, const char *why)
 {
     struct rpc_error error;
-    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: %s", run_id, run_status_name(status), why);
+    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: %s", run_id, run_status_name(status),
+                  why);
     struct out data = OUT_ON(error.data);
     struct json_writer w = json_writer(&data);
     json_object(&w);
@@ -55,7 +56,8 @@ static void refuse_state(struct engine *engine, struct rpc_call *call, const cha
 
 /* --- commands ------------------------------------------------------------------------------------------------------------ */
 
-static void answer_command_again(struct engine *engine, struct rpc_call *call, const struct command_entry *entry)
+static void answer_command_again(struct engine *engine, struct rpc_call *call,
+                                 const struct command_entry *entry)
 {
     struct rpc_error error = {.code = entry->code};
 
@@ -69,7 +71,8 @@ static void answer_command_again(struct engine *engine, struct rpc_call *call, c
         call->again = true;
 }
 
-bool run_on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params)
+bool run_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                    struct str params)
 {
     struct engine *engine = context;
     struct rpc_error error;
@@ -78,7 +81,8 @@ bool run_on_command(void *context, struct rpc_call *call, const struct rpc_metho
 
     const struct command_entry *entry = command_find(&engine->commands, call->command.key);
     if (entry != NULL && memcmp(entry->digest, call->command.digest, sizeof entry->digest) != 0) {
-        rpc_error_set(&error, RPC_KEY_CONFLICT, "the key \"%s\" was used with other params", call->command.key);
+        rpc_error_set(&error, RPC_KEY_CONFLICT, "the key \"%s\" was used with other params",
+                      call->command.key);
         struct out data = OUT_ON(error.data);
         struct json_writer w = json_writer(&data);
         json_object(&w);
@@ -100,7 +104,8 @@ bool run_on_command(void *context, struct rpc_call *call, const struct rpc_metho
     }
     if (call->command.seq > engine->commands.seen)
         return false;
-    rpc_error_set(&error, RPC_NOT_FOUND, "command %llu was dealt with, and its outcome is remembered no longer",
+    rpc_error_set(&error, RPC_NOT_FOUND,
+                  "command %llu was dealt with, and its outcome is remembered no longer",
                   (unsigned long long)call->command.seq);
     (void)str_copy(STR("{\"what\":\"command\"}"), error.data, sizeof error.data);
     rpc_answer_error(call, &error);
@@ -115,15 +120,25 @@ struct run_params {
     struct str answers;
 };
 
-#define RUN_ID_FIELD                                                                                                   \
-    {"run_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct run_params, run_id), LIMIT_RUN_ID + 1, 0, 0}
-#define ACTOR_FIELD                                                                                                    \
-    {"actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, actor), LIMIT_KEY + 1, 0, 0}
-#define STEP_FIELD                                                                                                     \
-    {"step_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, step_id), LIMIT_NAME + 1, 0, 0}
+#define RUN_ID_FIELD                                                                               \
+    {                                                                                              \
+        "run_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct run_params, run_id),             \
+            LIMIT_RUN_ID + 1, 0, 0                                                                 \
+    }
+#define ACTOR_FIELD                                                                                \
+    {                                                                                              \
+        "actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, actor),               \
+            LIMIT_KEY + 1, 0, 0                                                                    \
+    }
+#define STEP_FIELD                                                                                 \
+    {                                                                                              \
+        "step_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, step_id),           \
+            LIMIT_NAME + 1, 0, 0                                                                   \
+    }
 
 /* The run, or NULL after an answer that says why not. */
-static struct run *find_waiting(struct engine *engine, struct rpc_call *call, const char *run_id, const char *why)
+static struct run *find_waiting(struct engine *engine, struct rpc_call *call, const char *run_id,
+                                const char *why)
 {
     struct run *run = table_find(&engine->table, str_of(run_id));
     struct ended_run *ended = table_find_ended(&engine->table, str_of(run_id));
@@ -145,8 +160,10 @@ void run_on_resume(void *context, struct rpc_call *call, struct str params)
         RUN_ID_FIELD,
         ACTOR_FIELD,
         STEP_FIELD,
-        {"decision", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct run_params, decision), 16, 0, 0},
-        {"comment", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, text), LIMIT_TEXT + 1, 0, 0},
+        {"decision", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct run_params, decision), 16, 0,
+         0},
+        {"comment", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, text),
+         LIMIT_TEXT + 1, 0, 0},
     };
     struct run_params read = {.answers = STR_NONE};
 
@@ -165,7 +182,8 @@ void run_on_submit_input(void *context, struct rpc_call *call, struct str params
         RUN_ID_FIELD,
         ACTOR_FIELD,
         STEP_FIELD,
-        {"answers", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct run_params, answers), 0, 0, 0},
+        {"answers", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct run_params, answers), 0, 0,
+         0},
     };
     struct run_params read = {.answers = STR_NONE};
 
@@ -180,7 +198,8 @@ void run_on_cancel(void *context, struct rpc_call *call, struct str params)
     static const struct json_field fields[] = {
         RUN_ID_FIELD,
         ACTOR_FIELD,
-        {"reason", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, text), LIMIT_TEXT + 1, 0, 0},
+        {"reason", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct run_params, text),
+         LIMIT_TEXT + 1, 0, 0},
     };
     struct run_params read = {.answers = STR_NONE};
     struct engine *engine = context;
@@ -257,7 +276,8 @@ struct list_params {
 void run_on_list(void *context, struct rpc_call *call, struct str params)
 {
     static const struct json_field fields[] = {
-        {"limit", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct list_params, limit), 0, 1, 100},
+        {"limit", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct list_params, limit), 0, 1,
+         100},
         {"cursor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct list_params, cursor), 24, 0, 0},
         {"status", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct list_params, status), 16, 0, 0},
     };

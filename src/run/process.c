@@ -11,8 +11,6 @@
 #include <string.h>
 
 #define SETUP_MS 60000 /* contract §2: where the step has no timeout */
-#define ARGV_MAX 64
-#define ENV_MAX 64
 
 /* --- ends of pipes ------------------------------------------------------------------------------------------------- */
 
@@ -149,7 +147,8 @@ static void on_grace(struct loop_timer *timer)
     struct engine *engine = process->engine;
 
     if (process->state == PROCESS_TEARDOWN)
-        process_log(engine, process, "log", "warning", STR("teardown was not answered within the grace time"));
+        process_log(engine, process, "log", "warning",
+                    STR("teardown was not answered within the grace time"));
     if (process->state <= PROCESS_EXECUTING)
         process_broke(engine, process, FAILURE_PROTOCOL, "it closed its stdout and lives on");
     else
@@ -195,7 +194,8 @@ void process_terminate(struct engine *engine, struct process *process)
         process_change(engine, process, PROCESS_GRACE_OVER);
 }
 
-void process_broke(struct engine *engine, struct process *process, enum failure_kind kind, const char *format, ...)
+void process_broke(struct engine *engine, struct process *process, enum failure_kind kind,
+                   const char *format, ...)
 {
     if (process->failure.kind == FAILURE_NONE) {
         char text[LIMIT_TEXT];
@@ -215,7 +215,8 @@ void process_broke(struct engine *engine, struct process *process, enum failure_
 
 /* --- taking one for a step ------------------------------------------------------------------------------------------ */
 
-static void begin_attempt(struct engine *engine, struct process *process, unsigned step, int64_t timeout_ms)
+static void begin_attempt(struct engine *engine, struct process *process, unsigned step,
+                          int64_t timeout_ms)
 {
     process->step = process->log_step = (uint8_t)step;
     process->failure.kind = FAILURE_NONE;
@@ -228,8 +229,9 @@ static void begin_attempt(struct engine *engine, struct process *process, unsign
     engine->act = true;
 }
 
-struct process *process_take(struct engine *engine, struct run *run, unsigned step, const char *integration,
-                             unsigned integration_index, int64_t timeout_ms)
+struct process *process_take(struct engine *engine, struct run *run, unsigned step,
+                             const char *integration, unsigned integration_index,
+                             int64_t timeout_ms)
 {
     struct process *free = NULL;
 
@@ -272,201 +274,6 @@ struct process *process_take(struct engine *engine, struct run *run, unsigned st
     return free;
 }
 
-/* --- launching ------------------------------------------------------------------------------------------------------ */
-
-struct launch {
-    const char *argv[ARGV_MAX + 1], *env[ENV_MAX + 1];
-    size_t argc, envc;
-    struct out text; /* the strings, NUL-terminated */
-};
-
-static const char *launch_end(struct launch *launch, size_t start)
-{
-    out_byte(&launch->text, '\0');
-    return launch->text.p + start;
-}
-
-static bool add_env(struct launch *launch, const char *name, const char *value)
-{
-    size_t start = launch->text.n;
-    if (launch->envc == ENV_MAX)
-        return false;
-    out_text(&launch->text, name);
-    out_byte(&launch->text, '=');
-    out_text(&launch->text, value);
-    launch->env[launch->envc++] = launch_end(launch, start);
-    return !launch->text.overflow;
-}
-
-static bool add_inherited(struct launch *launch, const char *name, const char *otherwise)
-{
-    const char *value = port_environment(name);
-    value = value != NULL ? value : otherwise;
-    return value == NULL || add_env(launch, name, value);
-}
-
-static enum err add_declared_env(const struct scope *scope, struct launch *launch, struct str env)
-{
-    struct json_walk walk = json_walk(env);
-    struct str name, value;
-
-    while (json_walk_next(&walk, &name, &value)) {
-        size_t start = launch->text.n;
-        if (launch->envc == ENV_MAX || !json_string_decode(name, &launch->text))
-            return ERR_TOO_LARGE;
-        out_byte(&launch->text, '=');
-        enum err err = request_text(scope, value, &launch->text);
-        if (err != OK)
-            return err;
-        if (memchr(launch->text.p + start, '\0', launch->text.n - start) != NULL)
-            return ERR_INVALID;
-        launch->env[launch->envc++] = launch_end(launch, start);
-    }
-    return launch->text.overflow ? ERR_TOO_LARGE : OK;
-}
-
-static bool add_arguments(struct launch *launch, struct str command)
-{
-    struct json_walk walk = json_walk(command);
-    struct str ignored, value;
-
-    while (json_walk_next(&walk, &ignored, &value)) {
-        size_t start = launch->text.n;
-        if (launch->argc == ARGV_MAX || !json_string_decode(value, &launch->text))
-            return false;
-        launch->argv[launch->argc++] = launch_end(launch, start);
-    }
-    return launch->argc > 0 && !launch->text.overflow;
-}
-
-static int64_t limit_of(struct str limits, const char *name)
-{
-    struct str raw;
-    int64_t value;
-    return json_member(limits, name, &raw) && json_integer(raw, &value) ? value : 0;
-}
-
-static void fail_launch(struct engine *engine, struct process *process, enum failure_kind kind, const char *what,
-                        const char *why)
-{
-    if (process->failure.kind == FAILURE_NONE)
-        failure_set(&process->failure, kind, "%s: %s", what, why);
-    process->state = PROCESS_GONE;
-    engine->act = true;
-}
-
-/* The directories that an attempt may write into; they are there already from the second attempt on. */
-static void make_directories(struct engine *engine, const struct process *process, const char *step_id)
-{
-    char path[LIMIT_PATH];
-    struct out out;
-
-    source_run_path(engine, process->run->id, "files", path);
-    (void)port_make_directory(path, 0700);
-    out = (struct out){.p = path, .cap = sizeof path, .n = strlen(path)};
-    out_byte(&out, '/');
-    out_text(&out, step_id);
-    (void)port_make_directory(out_cstr(&out), 0700);
-}
-
-static void step_id_of(struct engine *engine, const struct process *process, char id[LIMIT_NAME + 1])
-{
-    char output[LIMIT_NAME + 1];
-    id[0] = '\0';
-    if (process->step != STEP_NONE)
-        (void)source_names(engine, process->run, process->step, id, output);
-}
-
-static enum err prepare(struct engine *engine, struct process *process, struct launch *launch, struct port_spawn *spawn,
-                        char *reason)
-{
-    struct scope scope = {.engine = engine, .run = process->run, .step = process->step, .secrets = true, .reason = reason};
-    char id[LIMIT_NAME + 1];
-    struct str raw, command, env, limits;
-
-    enum err err = source_integrations(engine, process->run, &raw);
-    if (err != OK || !json_member(raw, process->name, &raw) || !json_member(raw, "command", &command)) {
-        struct out out = out_on(reason, LIMIT_TEXT);
-        out_text(&out, "the run's plan.json cannot be read");
-        out_cstr(&out);
-        return ERR_DAMAGED;
-    }
-    step_id_of(engine, process, id);
-    launch->text = OUT_ON(engine->scratch.value);
-    bool fits = add_arguments(launch, command) && add_inherited(launch, "PATH", "/usr/local/bin:/usr/bin:/bin") &&
-                add_inherited(launch, "HOME", NULL) && add_inherited(launch, "LANG", NULL) &&
-                add_inherited(launch, "TZ", NULL) && add_env(launch, "CHARTER_RUN_ID", process->run->id) &&
-                add_env(launch, "CHARTER_STEP_ID", id) && add_env(launch, "CHARTER_DAEMON_ID", engine->daemon_id) &&
-                add_env(launch, "CHARTER_PROJECT", engine->project->root);
-    err = OK;
-    if (fits && json_member(raw, "env", &env)) {
-        /* Secrets are resolved in scratch.value: what is gathered so far moves out of the way. */
-        launch->text.p = engine->scratch.environment;
-        launch->text.cap = sizeof engine->scratch.environment;
-        fits = launch->text.n <= launch->text.cap;
-        if (fits) {
-            memcpy(launch->text.p, engine->scratch.value, launch->text.n);
-            for (size_t i = 0; i < launch->argc; i++)
-                launch->argv[i] = launch->text.p + (launch->argv[i] - engine->scratch.value);
-            for (size_t i = 0; i < launch->envc; i++)
-                launch->env[i] = launch->text.p + (launch->env[i] - engine->scratch.value);
-            err = add_declared_env(&scope, launch, env);
-        }
-    }
-    if (err == ERR_NOT_FOUND)
-        return err;
-    if (!fits || err != OK) {
-        struct out out = out_on(reason, LIMIT_TEXT);
-        out_text(&out, err == ERR_INVALID ? "a value of its `env` holds a NUL" : "its command and environment are too long");
-        out_cstr(&out);
-        return ERR_TOO_LARGE;
-    }
-    *spawn = (struct port_spawn){.argv = launch->argv, .env = launch->env, .directory = engine->project->root};
-    if (json_member(raw, "limits", &limits)) {
-        spawn->memory_bytes = limit_of(limits, "memory_mb") * 1024 * 1024;
-        spawn->cpu_s = limit_of(limits, "cpu_s");
-        spawn->open_files = limit_of(limits, "open_files");
-        spawn->processes = limit_of(limits, "processes");
-    }
-    make_directories(engine, process, id);
-    return OK;
-}
-
-static bool watch(struct engine *engine, struct loop_fd *end, int fd, unsigned char wanted)
-{
-    end->fd = fd;
-    end->wanted = wanted;
-    return loop_add(engine->loop, end) == OK;
-}
-
-static void launch_process(struct engine *engine, struct process *process)
-{
-    char reason[LIMIT_TEXT] = "";
-    struct launch launch = {.argc = 0};
-    struct port_spawn spawn;
-    struct port_child child;
-
-    enum err err = prepare(engine, process, &launch, &spawn, reason);
-    if (err != OK) {
-        fail_launch(engine, process, err == ERR_NOT_FOUND ? FAILURE_TEMPLATE : FAILURE_SPAWN_FAILED, process->name, reason);
-        return;
-    }
-    err = port_spawn(&spawn, &child);
-    if (err != OK) {
-        fail_launch(engine, process, FAILURE_SPAWN_FAILED, launch.argv[0], port_last_error());
-        return;
-    }
-    port_wipe(engine->scratch.environment, launch.text.n);
-    engine->metrics.processes_started++;
-    process->pid = child.pid;
-    bool watched = watch(engine, &process->in, child.in, 0);
-    watched = watch(engine, &process->out, child.out, PORT_READABLE) && watched;
-    watched = watch(engine, &process->err, child.err, PORT_READABLE) && watched;
-    process_change(engine, process, PROCESS_LAUNCHED);
-    if (!watched)
-        process_broke(engine, process, FAILURE_SPAWN_FAILED, "%s: no room to watch its pipes", process->name);
-}
-
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
 /* Walks once without writing: finds a template that leads nowhere, or a request that is too long, before the first byte goes out. */
@@ -474,13 +281,15 @@ static bool measure(struct engine *engine, struct process *process, const struct
 {
     struct request_sink sink = {.fd = -1};
 
-    process->request_deadline_ms =
-        loop_timer_is_set(&process->deadline) && process->timeout_ms > 0
-            ? (process->deadline.at_ms > engine->loop->now_ms ? process->deadline.at_ms - engine->loop->now_ms : 0)
-            : -1;
+    process->request_deadline_ms = loop_timer_is_set(&process->deadline) && process->timeout_ms > 0
+                                       ? (process->deadline.at_ms > engine->loop->now_ms
+                                              ? process->deadline.at_ms - engine->loop->now_ms
+                                              : 0)
+                                       : -1;
     enum err err = request_generate(scope, &sink, process);
     if (err == OK && sink.at - sink.hydrated > LIMIT_REQUEST) {
-        failure_set(&process->failure, FAILURE_TOO_LARGE, "the request would be %llu bytes long; the limit is %d",
+        failure_set(&process->failure, FAILURE_TOO_LARGE,
+                    "the request would be %llu bytes long; the limit is %d",
                     (unsigned long long)(sink.at - sink.hydrated), LIMIT_REQUEST);
         return false;
     }
@@ -496,7 +305,8 @@ static bool measure(struct engine *engine, struct process *process, const struct
 void process_send(struct engine *engine, struct process *process)
 {
     char reason[LIMIT_TEXT] = "";
-    struct scope scope = {.engine = engine, .run = process->run, .step = process->step, .reason = reason};
+    struct scope scope = {
+        .engine = engine, .run = process->run, .step = process->step, .reason = reason};
     struct request_sink sink = {.fd = process->in.fd, .skip = process->sent};
 
     process->in_ready = false;
@@ -532,9 +342,11 @@ static void describe_end(struct process *process)
 
     if (process->failure.kind == FAILURE_NONE) {
         if (process->signal > 0)
-            failure_set(&process->failure, FAILURE_EXITED, "killed by %s %s", port_signal_name(process->signal), what);
+            failure_set(&process->failure, FAILURE_EXITED, "killed by %s %s",
+                        port_signal_name(process->signal), what);
         else
-            failure_set(&process->failure, FAILURE_EXITED, "exited with code %d %s", process->exit_code, what);
+            failure_set(&process->failure, FAILURE_EXITED, "exited with code %d %s",
+                        process->exit_code, what);
     }
     process->failure.exit_code = process->exit_code;
     process->failure.signal = process->signal;
@@ -594,7 +406,7 @@ void processes_act(struct engine *engine)
     for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
         struct process *process = &engine->processes[i];
         if (process->state == PROCESS_LAUNCHING)
-            launch_process(engine, process);
+            process_launch(engine, process);
         if (process->state == PROCESS_IDLE && process->step != STEP_NONE && !process->storing) {
             if (process->timeout_ms == 0)
                 loop_timer_clear(engine->loop, &process->deadline); /* it was the setup's */

@@ -16,12 +16,14 @@ enum process_state process_next(enum process_state state, enum process_event eve
         return state == PROCESS_TEARDOWN ? PROCESS_CLOSING : PROCESS_STATES;
     case PROCESS_REFUSED:
         /* What was never set up has nothing to tear down. */
-        return state == PROCESS_SETUP || state == PROCESS_TEARDOWN || state == PROCESS_CANCELLING ? PROCESS_CLOSING
-                                                                                                  : PROCESS_STATES;
+        return state == PROCESS_SETUP || state == PROCESS_TEARDOWN || state == PROCESS_CANCELLING
+                   ? PROCESS_CLOSING
+                   : PROCESS_STATES;
     case PROCESS_EXECUTE:
         return state == PROCESS_IDLE ? PROCESS_EXECUTING : PROCESS_STATES;
     case PROCESS_CANCEL:
-        return state == PROCESS_SETUP || state == PROCESS_EXECUTING ? PROCESS_CANCELLING : PROCESS_STATES;
+        return state == PROCESS_SETUP || state == PROCESS_EXECUTING ? PROCESS_CANCELLING
+                                                                    : PROCESS_STATES;
     case PROCESS_RELEASE:
         return state == PROCESS_IDLE ? PROCESS_TEARDOWN : PROCESS_STATES;
     case PROCESS_BROKEN:

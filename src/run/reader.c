@@ -13,7 +13,8 @@
 
 /* --- notifications --------------------------------------------------------------------------------------------------- */
 
-void process_log(struct engine *engine, struct process *process, const char *stream, const char *level, struct str message)
+void process_log(struct engine *engine, struct process *process, const char *stream,
+                 const char *level, struct str message)
 {
     struct run *run = process->run;
 
@@ -48,7 +49,8 @@ static void on_log(struct engine *engine, struct process *process, struct str pa
     struct json_field_error problem;
 
     if (json_read(params, fields, 2, &notice, &problem) != OK) {
-        process_log(engine, process, "log", "warning", STR("a `log` notification without level or message was ignored"));
+        process_log(engine, process, "log", "warning",
+                    STR("a `log` notification without level or message was ignored"));
         return;
     }
     struct out text = OUT_ON(engine->scratch.value);
@@ -76,11 +78,13 @@ static void on_progress(struct engine *engine, struct process *process, struct s
 
     if (json_read(params, fields, 3, &notice, &problem) != OK || !is_number(notice.current) ||
         (notice.total.n > 0 && !is_number(notice.total))) {
-        process_log(engine, process, "log", "warning", STR("a malformed `progress` notification was ignored"));
+        process_log(engine, process, "log", "warning",
+                    STR("a malformed `progress` notification was ignored"));
         return;
     }
     if (process->step == STEP_NONE ||
-        table_steps(&engine->table, run)[process->step].state != STEP_EXECUTING || run->status != RUN_RUNNING)
+        table_steps(&engine->table, run)[process->step].state != STEP_EXECUTING ||
+        run->status != RUN_RUNNING)
         return;
     struct json_writer *w = event_begin(engine, run, EVENT_STEP_PROGRESS, process->step);
     if (w == NULL)
@@ -97,7 +101,8 @@ static void on_progress(struct engine *engine, struct process *process, struct s
     (void)event_end(engine, run, EVENT_STEP_PROGRESS, process->step);
 }
 
-static void on_notification(struct engine *engine, struct process *process, const struct rpc_envelope *envelope)
+static void on_notification(struct engine *engine, struct process *process,
+                            const struct rpc_envelope *envelope)
 {
     bool in_flight = process->state == PROCESS_SETUP || process->state == PROCESS_EXECUTING ||
                      process->state == PROCESS_CANCELLING || process->state == PROCESS_TEARDOWN;
@@ -151,7 +156,8 @@ static void fail_answer(struct engine *engine, struct process *process)
     engine_step_failed(engine, process);
 }
 
-static void take_value(struct engine *engine, struct process *process, char first, uint64_t from, uint64_t length)
+static void take_value(struct engine *engine, struct process *process, char first, uint64_t from,
+                       uint64_t length)
 {
     struct run *run = process->run;
     char wanted[16];
@@ -163,8 +169,8 @@ static void take_value(struct engine *engine, struct process *process, char firs
     }
     source_text(raw, "output_type", wanted, sizeof wanted);
     if (!type_fits(wanted, first)) {
-        failure_set(&process->failure, FAILURE_OUTPUT_TYPE, "output_type is %s, the value is a %s", wanted,
-                    json_type_name(json_type(str_range(&first, 1))));
+        failure_set(&process->failure, FAILURE_OUTPUT_TYPE, "output_type is %s, the value is a %s",
+                    wanted, json_type_name(json_type(str_range(&first, 1))));
         fail_answer(engine, process);
         return;
     }
@@ -197,15 +203,18 @@ static void take_artifact(struct engine *engine, struct process *process, struct
     char wanted[16];
     struct str step;
 
-    if (json_type(raw) != JSON_OBJECT || json_read(raw, fields, 2, &named, &problem) != OK || named.path[0] == '\0') {
-        process_broke(engine, process, FAILURE_PROTOCOL, "result.artifact must have a path and may have a media_type");
+    if (json_type(raw) != JSON_OBJECT || json_read(raw, fields, 2, &named, &problem) != OK ||
+        named.path[0] == '\0') {
+        process_broke(engine, process, FAILURE_PROTOCOL,
+                      "result.artifact must have a path and may have a media_type");
         return;
     }
     wanted[0] = '\0';
     if (source_step(engine, process->run, process->step, &step) == OK)
         source_text(step, "output_type", wanted, sizeof wanted);
     if (strcmp(wanted, "artifact") != 0 && strcmp(wanted, "json") != 0) {
-        failure_set(&process->failure, FAILURE_OUTPUT_TYPE, "output_type is %s, the result is an artifact", wanted);
+        failure_set(&process->failure, FAILURE_OUTPUT_TYPE,
+                    "output_type is %s, the result is an artifact", wanted);
         fail_answer(engine, process);
         return;
     }
@@ -231,20 +240,23 @@ static void take_error(struct engine *engine, struct process *process, struct st
     struct str retry;
 
     if (json_read(raw, fields, 3, &answer, &problem) != OK) {
-        process_broke(engine, process, FAILURE_PROTOCOL, "malformed error answer: %s %s", problem.path, problem.reason);
+        process_broke(engine, process, FAILURE_PROTOCOL, "malformed error answer: %s %s",
+                      problem.path, problem.reason);
         return;
     }
     struct out text = OUT_ON(engine->scratch.value);
     if (answer.message.n > 0)
         (void)json_string_decode(answer.message, &text);
     struct str message = str_head(out_view(&text), LIMIT_TEXT - 1);
-    failure_set(&process->failure, setup ? FAILURE_SETUP_FAILED : FAILURE_INTEGRATION_ERROR, "%.*s", STR_ARG(message));
+    failure_set(&process->failure, setup ? FAILURE_SETUP_FAILED : FAILURE_INTEGRATION_ERROR, "%.*s",
+                STR_ARG(message));
     process->failure.has_code = true;
     process->failure.code = answer.code;
-    process->failure.no_retry =
-        json_member(answer.data, "retry", &retry) && json_type(retry) == JSON_BOOLEAN && !json_is_true(retry);
+    process->failure.no_retry = json_member(answer.data, "retry", &retry) &&
+                                json_type(retry) == JSON_BOOLEAN && !json_is_true(retry);
     if (setup)
-        process_change(engine, process, PROCESS_REFUSED); /* the end of the process ends the attempt */
+        process_change(engine, process,
+                       PROCESS_REFUSED); /* the end of the process ends the attempt */
     else
         fail_answer(engine, process);
 }
@@ -269,7 +281,8 @@ static void on_result(struct engine *engine, struct process *process, struct str
     switch ((enum process_state)process->state) {
     case PROCESS_SETUP:
         if (json_member(result, "ok", &ok) && json_type(ok) == JSON_BOOLEAN && !json_is_true(ok)) {
-            failure_set(&process->failure, FAILURE_SETUP_FAILED, "setup answered that it is not ok");
+            failure_set(&process->failure, FAILURE_SETUP_FAILED,
+                        "setup answered that it is not ok");
             process_change(engine, process, PROCESS_REFUSED);
             return;
         }
@@ -280,7 +293,8 @@ static void on_result(struct engine *engine, struct process *process, struct str
         bool has_value = json_scan_has(&process->intake.scan, INTAKE_VALUE);
         bool has_artifact = json_scan_has(&process->intake.scan, INTAKE_ARTIFACT);
         if (has_value == has_artifact) {
-            process_broke(engine, process, FAILURE_PROTOCOL, "a result has exactly one of value and artifact; this one has %s",
+            process_broke(engine, process, FAILURE_PROTOCOL,
+                          "a result has exactly one of value and artifact; this one has %s",
                           has_value ? "both" : "neither");
         } else if (has_value) {
             take_value(engine, process, extents[INTAKE_VALUE].first, extents[INTAKE_VALUE].start,
@@ -288,9 +302,11 @@ static void on_result(struct engine *engine, struct process *process, struct str
         } else {
             struct out text = OUT_ON(engine->scratch.line);
             uint64_t length = extents[INTAKE_ARTIFACT].end - extents[INTAKE_ARTIFACT].start;
-            artifact = length < 4096 && intake_read(&process->intake, extents[INTAKE_ARTIFACT].start, length, &text) == OK
-                           ? out_view(&text)
-                           : STR_NONE;
+            artifact =
+                length < 4096 && intake_read(&process->intake, extents[INTAKE_ARTIFACT].start,
+                                             length, &text) == OK
+                    ? out_view(&text)
+                    : STR_NONE;
             take_artifact(engine, process, artifact);
         }
         return;
@@ -301,7 +317,8 @@ static void on_result(struct engine *engine, struct process *process, struct str
     }
 }
 
-static void on_answer(struct engine *engine, struct process *process, struct str id, struct str result, struct str error)
+static void on_answer(struct engine *engine, struct process *process, struct str id,
+                      struct str result, struct str error)
 {
     bool expected = process->state == PROCESS_SETUP || process->state == PROCESS_EXECUTING ||
                     process->state == PROCESS_CANCELLING || process->state == PROCESS_TEARDOWN;
@@ -309,13 +326,15 @@ static void on_answer(struct engine *engine, struct process *process, struct str
     if (!expected || !is_own_id(process, id)) {
         if (process->state == PROCESS_CANCELLING || process->state >= PROCESS_CLOSING)
             return; /* late answers are nobody's any more */
-        process_broke(engine, process, FAILURE_PROTOCOL, expected ? "an answer with id %.*s; \"%u\" is in flight"
-                                                                  : "an answer with id %.*s that nobody waits for",
+        process_broke(engine, process, FAILURE_PROTOCOL,
+                      expected ? "an answer with id %.*s; \"%u\" is in flight"
+                               : "an answer with id %.*s that nobody waits for",
                       id.n > 80 ? 80 : (int)id.n, id.n > 0 ? id.p : "null", process->last_id);
         return;
     }
-    if (process->sending && process->state != PROCESS_CANCELLING && process->sent < process->request_length &&
-        process->request_length > 0 && process->in.fd >= 0 && process->sent == 0) {
+    if (process->sending && process->state != PROCESS_CANCELLING &&
+        process->sent < process->request_length && process->request_length > 0 &&
+        process->in.fd >= 0 && process->sent == 0) {
         process_broke(engine, process, FAILURE_PROTOCOL, "an answer before the question");
         return;
     }
@@ -342,13 +361,16 @@ static void on_long_line(struct engine *engine, struct process *process)
     uint64_t id_length = extents[INTAKE_ID].end - extents[INTAKE_ID].start;
     struct out id = OUT_ON(engine->scratch.line);
 
-    if (json_scan_has(&process->intake.scan, INTAKE_METHOD) || !json_scan_has(&process->intake.scan, INTAKE_RESULT) ||
+    if (json_scan_has(&process->intake.scan, INTAKE_METHOD) ||
+        !json_scan_has(&process->intake.scan, INTAKE_RESULT) ||
         json_scan_has(&process->intake.scan, INTAKE_ERROR)) {
-        process_broke(engine, process, FAILURE_TOO_LARGE, "a message of %llu bytes; only results may pass %d",
+        process_broke(engine, process, FAILURE_TOO_LARGE,
+                      "a message of %llu bytes; only results may pass %d",
                       (unsigned long long)process->intake.n, LIMIT_MESSAGE);
         return;
     }
-    if (id_length > 400 || intake_read(&process->intake, extents[INTAKE_ID].start, id_length, &id) != OK)
+    if (id_length > 400 ||
+        intake_read(&process->intake, extents[INTAKE_ID].start, id_length, &id) != OK)
         id = OUT_ON(engine->scratch.line);
     on_answer(engine, process, out_view(&id), STR("{}"), STR_NONE);
 }
@@ -364,7 +386,8 @@ static void on_line(struct engine *engine, struct process *process)
         return;
     }
     if (intake_read(&process->intake, 0, process->intake.n, &text) != OK) {
-        process_broke(engine, process, FAILURE_PROTOCOL, "its line cannot be read back: %s", port_last_error());
+        process_broke(engine, process, FAILURE_PROTOCOL, "its line cannot be read back: %s",
+                      port_last_error());
         return;
     }
     if (rpc_read(out_view(&text), &envelope, &error) != OK) {
@@ -376,7 +399,8 @@ static void on_line(struct engine *engine, struct process *process)
     else if (envelope.kind == RPC_NOTIFICATION)
         on_notification(engine, process, &envelope);
     else
-        process_broke(engine, process, FAILURE_PROTOCOL, "it sent a request (\"%s\"); integrations only answer and notify",
+        process_broke(engine, process, FAILURE_PROTOCOL,
+                      "it sent a request (\"%s\"); integrations only answer and notify",
                       envelope.method);
 }
 
@@ -413,7 +437,8 @@ static void spill_path(struct engine *engine, const struct process *process, cha
 static void take_bytes(struct engine *engine, struct process *process, struct str bytes)
 {
     char path[LIMIT_PATH];
-    uint64_t limit = process->state == PROCESS_EXECUTING ? (uint64_t)LIMIT_ARTIFACT + LIMIT_MESSAGE : LIMIT_MESSAGE;
+    uint64_t limit = process->state == PROCESS_EXECUTING ? (uint64_t)LIMIT_ARTIFACT + LIMIT_MESSAGE
+                                                         : LIMIT_MESSAGE;
     size_t used;
 
     spill_path(engine, process, path);
@@ -431,10 +456,12 @@ static void take_bytes(struct engine *engine, struct process *process, struct st
                           scan->check.reason != NULL ? scan->check.reason : "it ends too early",
                           (unsigned long long)scan->check.offset);
         } else if (err == ERR_INVALID) {
-            process_broke(engine, process, FAILURE_PROTOCOL, scan->duplicate >= 0 ? "a member is given twice"
-                                                                                  : "a message is an object");
+            process_broke(engine, process, FAILURE_PROTOCOL,
+                          scan->duplicate >= 0 ? "a member is given twice"
+                                               : "a message is an object");
         } else if (err != OK) {
-            process_broke(engine, process, FAILURE_TOO_LARGE, "its line cannot be kept: %s", port_last_error());
+            process_broke(engine, process, FAILURE_TOO_LARGE, "its line cannot be kept: %s",
+                          port_last_error());
         } else if (process->state == PROCESS_EXECUTING && has_second_answer(bytes) &&
                    (json_scan_has(scan, INTAKE_RESULT) || json_scan_has(scan, INTAKE_ERROR))) {
             process_broke(engine, process, FAILURE_PROTOCOL, "two answers to one request");

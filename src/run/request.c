@@ -19,7 +19,8 @@ void sink_flush(struct request_sink *sink)
     if (sink->fd < 0)
         return;
     while (sink->err == OK && done < sink->chunk.n) {
-        sink->err = port_write(sink->fd, str_range(sink->chunk.p + done, sink->chunk.n - done), &put);
+        sink->err =
+            port_write(sink->fd, str_range(sink->chunk.p + done, sink->chunk.n - done), &put);
         if (sink->err == OK)
             done += put;
     }
@@ -88,7 +89,8 @@ static size_t whole_sequences(struct str text)
     return text.n;
 }
 
-static enum err add_file(const struct scope *scope, struct request_sink *sink, const struct artifact *artifact)
+static enum err add_file(const struct scope *scope, struct request_sink *sink,
+                         const struct artifact *artifact)
 {
     bool is_text = strcmp(artifact->media_type, "application/json") != 0;
     char path[2 * LIMIT_PATH], bytes[4096];
@@ -133,12 +135,14 @@ static enum err add_file(const struct scope *scope, struct request_sink *sink, c
     return err;
 }
 
-static enum err add_value(const struct scope *scope, struct request_sink *sink, const struct resolved *value, bool hydrate)
+static enum err add_value(const struct scope *scope, struct request_sink *sink,
+                          const struct resolved *value, bool hydrate)
 {
     struct artifact artifact;
 
     if (value->artifact && hydrate && artifact_read(value->raw, &artifact) &&
-        (strcmp(artifact.media_type, "application/json") == 0 || str_starts_with(str_of(artifact.media_type), STR("text/"))))
+        (strcmp(artifact.media_type, "application/json") == 0 ||
+         str_starts_with(str_of(artifact.media_type), STR("text/"))))
         return add_file(scope, sink, &artifact);
     sink_add(sink, value->raw);
     return OK;
@@ -183,7 +187,8 @@ static void add_inside(struct request_sink *sink, struct str raw)
     }
 }
 
-static enum err add_string(const struct scope *scope, struct request_sink *sink, struct str raw, bool hydrate)
+static enum err add_string(const struct scope *scope, struct request_sink *sink, struct str raw,
+                           bool hydrate)
 {
     struct str inside = template_inside(raw), path;
     struct template_part part;
@@ -211,7 +216,8 @@ static enum err add_string(const struct scope *scope, struct request_sink *sink,
 /* Behind a string's last quote: whether it is a member's name. */
 static bool is_name(struct str raw, size_t at)
 {
-    while (at < raw.n && (raw.p[at] == ' ' || raw.p[at] == '\t' || raw.p[at] == '\r' || raw.p[at] == '\n'))
+    while (at < raw.n &&
+           (raw.p[at] == ' ' || raw.p[at] == '\t' || raw.p[at] == '\r' || raw.p[at] == '\n'))
         at++;
     return at < raw.n && raw.p[at] == ':';
 }
@@ -225,7 +231,8 @@ static size_t string_length(struct str text)
 }
 
 /* One pass over the text, no nesting to follow: only strings that are values matter. */
-enum err request_value(const struct scope *scope, struct request_sink *sink, struct str raw, bool hydrate)
+enum err request_value(const struct scope *scope, struct request_sink *sink, struct str raw,
+                       bool hydrate)
 {
     size_t plain = 0, at = 0;
 
@@ -314,7 +321,8 @@ static enum err integration_of(const struct scope *scope, const char *name, stru
 }
 
 /* The members of config that `with` does not replace, then those of `with`. */
-static enum err add_with_config(const struct scope *scope, struct request_sink *sink, struct str config, struct str with)
+static enum err add_with_config(const struct scope *scope, struct request_sink *sink,
+                                struct str config, struct str with)
 {
     struct scope config_scope = *scope;
     struct str name, value, other;
@@ -327,7 +335,8 @@ static enum err add_with_config(const struct scope *scope, struct request_sink *
         struct json_walk walk = json_walk(pass == 0 ? config : with);
         while (err == OK && json_walk_next(&walk, &name, &value)) {
             char key[256];
-            if (pass == 0 && json_string_copy(name, key, sizeof key) && json_member(with, key, &other))
+            if (pass == 0 && json_string_copy(name, key, sizeof key) &&
+                json_member(with, key, &other))
                 continue;
             if (!first)
                 sink_text(sink, ",");
@@ -353,14 +362,15 @@ static bool inputs_name(struct str inputs, const char *root, const char *name)
     out_byte(&out, '.');
     out_text(&out, name);
     while (json_walk_next(&walk, &key, &value))
-        if (template_is_whole(template_inside(value), &named) && str_equal(str_trim(named), out_view(&out)))
+        if (template_is_whole(template_inside(value), &named) &&
+            str_equal(str_trim(named), out_view(&out)))
             return true;
     return false;
 }
 
 /* One view: "outputs" by step id, or "named_outputs" by output name. */
-static enum err add_view(const struct scope *scope, struct request_sink *sink, struct str inputs, const char *root,
-                         bool by_id)
+static enum err add_view(const struct scope *scope, struct request_sink *sink, struct str inputs,
+                         const char *root, bool by_id)
 {
     const struct step *steps = table_steps(&scope->engine->table, scope->run);
     char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
@@ -370,7 +380,8 @@ static enum err add_view(const struct scope *scope, struct request_sink *sink, s
 
     sink_text(sink, "{");
     for (unsigned i = 0; err == OK && i < scope->run->step_count; i++) {
-        if (i == scope->step || (steps[i].state != STEP_COMPLETED && steps[i].state != STEP_SKIPPED))
+        if (i == scope->step ||
+            (steps[i].state != STEP_COMPLETED && steps[i].state != STEP_SKIPPED))
             continue;
         err = source_names(scope->engine, scope->run, i, id, output);
         const char *name = by_id ? id : output;
@@ -390,7 +401,8 @@ static enum err add_view(const struct scope *scope, struct request_sink *sink, s
     return err;
 }
 
-static enum err generate_setup(const struct scope *scope, struct request_sink *sink, const struct process *process)
+static enum err generate_setup(const struct scope *scope, struct request_sink *sink,
+                               const struct process *process)
 {
     struct scope with_secrets = *scope;
     struct str raw, config = STR("{}");
@@ -411,10 +423,12 @@ static enum err generate_setup(const struct scope *scope, struct request_sink *s
     return err;
 }
 
-static enum err generate_execute(const struct scope *scope, struct request_sink *sink, const struct process *process)
+static enum err generate_execute(const struct scope *scope, struct request_sink *sink,
+                                 const struct process *process)
 {
     const struct step *step = &table_steps(&scope->engine->table, scope->run)[process->step];
-    struct str raw, integration, config = STR("{}"), with = STR("{}"), inputs = STR("{}"), output, type;
+    struct str raw, integration, config = STR("{}"), with = STR("{}"), inputs = STR("{}"), output,
+                                 type;
     char id[LIMIT_NAME + 1], directory[LIMIT_PATH];
     struct small small;
 
@@ -486,7 +500,8 @@ static enum err generate_execute(const struct scope *scope, struct request_sink 
     return err;
 }
 
-enum err request_generate(const struct scope *scope, struct request_sink *sink, const struct process *process)
+enum err request_generate(const struct scope *scope, struct request_sink *sink,
+                          const struct process *process)
 {
     enum err err = OK;
 

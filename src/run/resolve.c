@@ -41,11 +41,12 @@ enum err resolve_step(const struct scope *scope, unsigned index, struct resolved
 static bool is_named(const struct scope *scope, unsigned index, bool by_id, struct str name)
 {
     char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
-    return source_names(scope->engine, scope->run, index, id, output) == OK && str_is(name, by_id ? id : output);
+    return source_names(scope->engine, scope->run, index, id, output) == OK &&
+           str_is(name, by_id ? id : output);
 }
 
-static enum err value_of_name(const struct scope *scope, bool by_id, struct str name, struct str path,
-                              struct resolved *resolved)
+static enum err value_of_name(const struct scope *scope, bool by_id, struct str name,
+                              struct str path, struct resolved *resolved)
 {
     const struct step *steps = table_steps(&scope->engine->table, scope->run);
 
@@ -67,8 +68,8 @@ static enum err resolve_inputs(const struct scope *scope, struct resolved *resol
     return err;
 }
 
-
-static enum err resolve_run(const struct scope *scope, struct template_path *path, struct str whole, struct resolved *resolved)
+static enum err resolve_run(const struct scope *scope, struct template_path *path, struct str whole,
+                            struct resolved *resolved)
 {
     struct out out = OUT_ON(scope->engine->scratch.value);
     struct json_writer w = json_writer(&out);
@@ -111,17 +112,20 @@ static enum err resolve_run(const struct scope *scope, struct template_path *pat
 }
 
 /* The value of a secret, read now, and known to the mask before anybody else sees it. */
-static enum err resolve_secret(const struct scope *scope, struct template_path *path, struct str whole, struct resolved *resolved)
+static enum err resolve_secret(const struct scope *scope, struct template_path *path,
+                               struct str whole, struct resolved *resolved)
 {
     struct engine *engine = scope->engine;
-    struct str config = str_range(engine->project->config, engine->project->config_size), secrets, secret;
+    struct str config = str_range(engine->project->config, engine->project->config_size), secrets,
+               secret;
     struct template_step step;
     char text[LIMIT_TOKEN];
     struct str value;
 
     if (!scope->secrets)
         return missing(scope, whole, "secrets can be named in `config` and `env` alone");
-    if (template_path_next(path, &step) != OK || step.is_index || !json_member(config, "secrets", &secrets) ||
+    if (template_path_next(path, &step) != OK || step.is_index ||
+        !json_member(config, "secrets", &secrets) ||
         !json_member_named(secrets, step.name, &secret))
         return missing(scope, whole, "charter.yml declares no such secret");
     enum err err = engine_secret(engine, secret, text, sizeof text, &value, scope->reason);
@@ -135,7 +139,8 @@ static enum err resolve_secret(const struct scope *scope, struct template_path *
     return out.overflow ? ERR_FULL : OK;
 }
 
-static enum err resolve_root(const struct scope *scope, struct template_path *path, struct str whole, struct resolved *resolved)
+static enum err resolve_root(const struct scope *scope, struct template_path *path,
+                             struct str whole, struct resolved *resolved)
 {
     struct template_step root, step;
 
@@ -149,14 +154,17 @@ static enum err resolve_root(const struct scope *scope, struct template_path *pa
         return resolve_secret(scope, path, whole, resolved);
     bool named = str_is(root.name, "named_outputs");
     if (!named && !str_is(root.name, "outputs"))
-        return missing(scope, whole, "a path begins with inputs, outputs, named_outputs, run or secrets");
+        return missing(scope, whole,
+                       "a path begins with inputs, outputs, named_outputs, run or secrets");
     if (template_path_next(path, &step) != OK || step.is_index)
-        return missing(scope, whole, named ? "an output's name is missing" : "a step's id is missing");
+        return missing(scope, whole,
+                       named ? "an output's name is missing" : "a step's id is missing");
     return value_of_name(scope, !named, step.name, whole, resolved);
 }
 
 /* A JSON artifact that fits the scratch is looked into like any value. */
-static enum err load_artifact(const struct scope *scope, struct str whole, struct resolved *resolved)
+static enum err load_artifact(const struct scope *scope, struct str whole,
+                              struct resolved *resolved)
 {
     struct engine *engine = scope->engine;
     struct artifact artifact;
@@ -170,8 +178,11 @@ static enum err load_artifact(const struct scope *scope, struct str whole, struc
     struct out out = OUT_ON(path);
     out_format(&out, "%s/%s", engine->project->root, artifact.path);
     if (artifact.bytes > (int64_t)sizeof engine->scratch.value)
-        return missing(scope, whole, "this artifact is too large to be descended into; name it whole in `inputs`");
-    enum err err = port_read_file(out_cstr(&out), engine->scratch.value, sizeof engine->scratch.value, &got);
+        return missing(
+            scope, whole,
+            "this artifact is too large to be descended into; name it whole in `inputs`");
+    enum err err =
+        port_read_file(out_cstr(&out), engine->scratch.value, sizeof engine->scratch.value, &got);
     if (err != OK)
         return missing(scope, whole, "its artifact cannot be read");
     resolved->raw = str_trim(str_range(engine->scratch.value, got));
@@ -179,7 +190,8 @@ static enum err load_artifact(const struct scope *scope, struct str whole, struc
     return OK;
 }
 
-static enum err no_such_part(const struct scope *scope, struct str whole, const struct template_step *step)
+static enum err no_such_part(const struct scope *scope, struct str whole,
+                             const struct template_step *step)
 {
     char text[LIMIT_NAME + 64];
     struct out why = OUT_ON(text);

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static enum err refuse(enum err err, char *reason, const char *what, const char *name, const char *fact)
+static enum err refuse(enum err err, char *reason, const char *what, const char *name,
+                       const char *fact)
 {
     struct out out = out_on(reason, LIMIT_TEXT);
     out_format(&out, "secret from %s %s: %s", what, name, fact);
@@ -14,8 +15,8 @@ static enum err refuse(enum err err, char *reason, const char *what, const char 
     return err;
 }
 
-enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size, struct str *value,
-                       char *reason)
+enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size,
+                       struct str *value, char *reason)
 {
     char name[LIMIT_PATH], path[2 * LIMIT_PATH];
     const char *what = "file";
@@ -33,7 +34,8 @@ enum err engine_secret(struct engine *engine, struct str declaration, char *text
     } else {
         source_text(declaration, "file", name, sizeof name);
         struct out out = OUT_ON(path);
-        out_format(&out, "%s%s%s", name[0] == '/' ? "" : engine->project->root, name[0] == '/' ? "" : "/", name);
+        out_format(&out, "%s%s%s", name[0] == '/' ? "" : engine->project->root,
+                   name[0] == '/' ? "" : "/", name);
         enum err err = port_read_file(out_cstr(&out), text, size, &got);
         if (err != OK)
             return refuse(ERR_NOT_FOUND, reason, what, name,
@@ -52,7 +54,8 @@ enum err engine_secret(struct engine *engine, struct str declaration, char *text
 
 bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT])
 {
-    struct str config = str_range(engine->project->config, engine->project->config_size), secrets, name, declaration;
+    struct str config = str_range(engine->project->config, engine->project->config_size), secrets,
+               name, declaration;
     char text[LIMIT_TOKEN], ignored[LIMIT_TEXT];
     bool all_hidden = true;
     struct str value;

@@ -10,7 +10,8 @@
 /* Lines of plan.json in front of the steps. */
 enum { LINE_OUTPUTS = 2, LINE_INTEGRATIONS = 3, LINE_FIRST_STEP = 5 };
 
-void source_run_path(const struct engine *engine, const char *run_id, const char *name, char path[LIMIT_PATH])
+void source_run_path(const struct engine *engine, const char *run_id, const char *name,
+                     char path[LIMIT_PATH])
 {
     struct out out = out_on(path, LIMIT_PATH);
     out_text(&out, engine->project->root);
@@ -30,7 +31,8 @@ static enum err open_plan(const struct engine *engine, const struct run *run, in
 }
 
 /* Notes where a line begins and ends, when it is one that the table knows. */
-static void note_line(struct engine *engine, struct run *run, unsigned line, uint32_t start, uint32_t end)
+static void note_line(struct engine *engine, struct run *run, unsigned line, uint32_t start,
+                      uint32_t end)
 {
     uint32_t length = end - start;
     if (line == LINE_OUTPUTS) {
@@ -86,8 +88,9 @@ enum err source_count_steps(const struct engine *engine, const char *run_id, uns
         return err;
     (void)str_cut(str_range(head, got), '\n', &line, &rest);
     (void)str_cut(rest, '\n', &line, &rest);
-    if (!str_cut(line, ':', &rest, &line) || !json_member(str_head(line, line.n - 1), "steps", &raw) ||
-        !json_integer(raw, &count) || count < 0 || count > LIMIT_STEPS)
+    if (!str_cut(line, ':', &rest, &line) ||
+        !json_member(str_head(line, line.n - 1), "steps", &raw) || !json_integer(raw, &count) ||
+        count < 0 || count > LIMIT_STEPS)
         return ERR_DAMAGED;
     *steps = (unsigned)count;
     return OK;
@@ -122,8 +125,9 @@ enum err source_index_plan(struct engine *engine, struct run *run)
         err = source_step(engine, run, i, &raw);
         if (err != OK)
             break;
-        step->integration =
-            json_member(raw, "uses", &value) ? (uint8_t)integration_number(integrations, value) : UINT8_MAX;
+        step->integration = json_member(raw, "uses", &value)
+                                ? (uint8_t)integration_number(integrations, value)
+                                : UINT8_MAX;
         step->may_fail = json_member(raw, "continue_on_error", &value) && json_is_true(value);
         source_text(raw, "when", when, sizeof when);
         step->when = strcmp(when, "failure") == 0  ? WHEN_FAILURE
@@ -133,8 +137,8 @@ enum err source_index_plan(struct engine *engine, struct run *run)
     return err;
 }
 
-static enum err read_plan(struct engine *engine, const struct run *run, uint32_t offset, uint32_t length, char *to,
-                          size_t size, struct str *line)
+static enum err read_plan(struct engine *engine, const struct run *run, uint32_t offset,
+                          uint32_t length, char *to, size_t size, struct str *line)
 {
     size_t got;
     int fd;
@@ -159,12 +163,14 @@ enum err source_step(struct engine *engine, const struct run *run, unsigned inde
     struct engine_scratch *scratch = &engine->scratch;
     const struct step *step = &table_steps(&engine->table, run)[index];
 
-    if (scratch->step_run == run && scratch->step_index == index && scratch->step_seq == run->created_seq) {
+    if (scratch->step_run == run && scratch->step_index == index &&
+        scratch->step_seq == run->created_seq) {
         *raw = scratch->step_raw;
         return OK;
     }
     scratch->step_run = NULL;
-    enum err err = read_plan(engine, run, step->plan_offset, step->plan_length, scratch->step, sizeof scratch->step, raw);
+    enum err err = read_plan(engine, run, step->plan_offset, step->plan_length, scratch->step,
+                             sizeof scratch->step, raw);
     if (err == OK && json_type(*raw) != JSON_OBJECT)
         err = ERR_DAMAGED;
     if (err == OK) {
@@ -177,8 +183,8 @@ enum err source_step(struct engine *engine, const struct run *run, unsigned inde
 }
 
 /* Names are asked for often and of many steps, so they stand at the head of a step's line and are read alone. */
-enum err source_names(struct engine *engine, const struct run *run, unsigned index, char id[LIMIT_NAME + 1],
-                      char output[LIMIT_NAME + 1])
+enum err source_names(struct engine *engine, const struct run *run, unsigned index,
+                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
 {
     const struct step *step = &table_steps(&engine->table, run)[index];
     char head[512];
@@ -205,11 +211,12 @@ enum err source_names(struct engine *engine, const struct run *run, unsigned ind
 }
 
 /* A line of the form "key":value — the value. */
-static enum err source_section(struct engine *engine, const struct run *run, uint32_t offset, uint32_t length,
-                               struct str *raw)
+static enum err source_section(struct engine *engine, const struct run *run, uint32_t offset,
+                               uint32_t length, struct str *raw)
 {
     struct str key;
-    enum err err = read_plan(engine, run, offset, length, engine->scratch.section, sizeof engine->scratch.section, raw);
+    enum err err = read_plan(engine, run, offset, length, engine->scratch.section,
+                             sizeof engine->scratch.section, raw);
     if (err == OK && !str_cut(*raw, ':', &key, raw))
         err = ERR_DAMAGED;
     return err;
@@ -230,7 +237,8 @@ enum err source_data(struct engine *engine, struct journal_place place, struct s
     struct engine_scratch *scratch = &engine->scratch;
     struct out to = OUT_ON(scratch->event);
 
-    if (scratch->event_place.segment != place.segment || scratch->event_place.offset != place.offset ||
+    if (scratch->event_place.segment != place.segment ||
+        scratch->event_place.offset != place.offset ||
         scratch->event_place.length != place.length) {
         scratch->event_place = (struct journal_place){0, 0, 0};
         enum err err = journal_read(engine->journal, place, &to);

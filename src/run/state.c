@@ -25,13 +25,15 @@ static const char *const event_names[RUN_EVENTS] = {
 };
 
 static const char *const status_names[RUN_STATUSES] = {
-    [RUN_NONE] = "none",           [RUN_QUEUED] = "queued", [RUN_RUNNING] = "running",     [RUN_WAITING] = "waiting",
-    [RUN_SUCCEEDED] = "succeeded", [RUN_FAILED] = "failed", [RUN_CANCELLED] = "cancelled", [RUN_DENIED] = "denied",
+    [RUN_NONE] = "none",           [RUN_QUEUED] = "queued",       [RUN_RUNNING] = "running",
+    [RUN_WAITING] = "waiting",     [RUN_SUCCEEDED] = "succeeded", [RUN_FAILED] = "failed",
+    [RUN_CANCELLED] = "cancelled", [RUN_DENIED] = "denied",
 };
 
 static const char *const state_names[STEP_STATES] = {
-    [STEP_PENDING] = "pending",   [STEP_EXECUTING] = "running",     [STEP_RETRYING] = "retrying",
-    [STEP_COMPLETED] = "completed", [STEP_INTERRUPTED] = "interrupted", [STEP_FAILED] = "failed",
+    [STEP_PENDING] = "pending",         [STEP_EXECUTING] = "running",
+    [STEP_RETRYING] = "retrying",       [STEP_COMPLETED] = "completed",
+    [STEP_INTERRUPTED] = "interrupted", [STEP_FAILED] = "failed",
     [STEP_SKIPPED] = "skipped",
 };
 
@@ -125,8 +127,9 @@ enum step_state step_next(enum step_state state, enum run_event event)
 {
     switch (event) {
     case EVENT_STEP_STARTED:
-        return state == STEP_PENDING || state == STEP_RETRYING || state == STEP_INTERRUPTED ? STEP_EXECUTING
-                                                                                            : STEP_STATES;
+        return state == STEP_PENDING || state == STEP_RETRYING || state == STEP_INTERRUPTED
+                   ? STEP_EXECUTING
+                   : STEP_STATES;
     case EVENT_STEP_SKIPPED:
         return state == STEP_PENDING ? STEP_SKIPPED : STEP_STATES;
     case EVENT_STEP_INTERRUPTED:

@@ -34,13 +34,15 @@ static bool is_inside(const char *directory, const char *path)
     char real[LIMIT_PATH], root[LIMIT_PATH];
     size_t n;
 
-    if (port_real_path(directory, root, sizeof root) != OK || port_real_path(path, real, sizeof real) != OK)
+    if (port_real_path(directory, root, sizeof root) != OK ||
+        port_real_path(path, real, sizeof real) != OK)
         return false;
     n = strlen(root);
     return strncmp(real, root, n) == 0 && real[n] == '/';
 }
 
-static enum err read_source(const struct store_source *source, int64_t offset, char *to, size_t size, size_t *got)
+static enum err read_source(const struct store_source *source, int64_t offset, char *to,
+                            size_t size, size_t *got)
 {
     struct out out = out_on(to, size);
     const struct process *process = source->process;
@@ -50,7 +52,8 @@ static enum err read_source(const struct store_source *source, int64_t offset, c
         size = (size_t)left;
     if (source->fd >= 0)
         return port_read_at(source->fd, to, size, offset, got);
-    enum err err = intake_read(&process->intake, process->store_from + (uint64_t)offset, size, &out);
+    enum err err =
+        intake_read(&process->intake, process->store_from + (uint64_t)offset, size, &out);
     *got = out.n;
     return err;
 }
@@ -86,8 +89,10 @@ static int store_work(void *context, struct out *answer)
 {
     const struct process *process = context;
     const struct engine *engine = process->engine;
-    struct store_source source = {.process = process, .fd = -1, .size = (int64_t)process->store_length};
-    char directory[LIMIT_PATH], temporary[LIMIT_PATH + 32], final[LIMIT_PATH + 80], runs[LIMIT_PATH];
+    struct store_source source = {
+        .process = process, .fd = -1, .size = (int64_t)process->store_length};
+    char directory[LIMIT_PATH], temporary[LIMIT_PATH + 32], final[LIMIT_PATH + 80],
+        runs[LIMIT_PATH];
     struct artifact artifact;
     struct port_stat stat;
     struct out out;
@@ -105,8 +110,10 @@ static int store_work(void *context, struct out *answer)
         out_format(&out, "%s/%s", files, process->store_path);
         out_cstr(&out);
         if (process->store_path[0] == '/' || !is_inside(files, path))
-            return say(answer, "protocol", "result.artifact.path must name a file inside artifacts_dir");
-        if (port_open(path, PORT_READ, &source.fd) != OK || port_stat_fd(source.fd, &stat) != OK || stat.kind != PORT_FILE)
+            return say(answer, "protocol",
+                       "result.artifact.path must name a file inside artifacts_dir");
+        if (port_open(path, PORT_READ, &source.fd) != OK || port_stat_fd(source.fd, &stat) != OK ||
+            stat.kind != PORT_FILE)
             return say(answer, "protocol", "result.artifact.path is no file that can be read");
         source.size = stat.size;
     }
@@ -179,7 +186,8 @@ static void on_stored(struct helper *helper, enum err outcome, struct str answer
             (void)json_string_copy(message, text, sizeof text);
             failure_set(&process->failure, kind_of(kind), "%s", text);
         } else {
-            failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %.*s", STR_ARG(answer));
+            failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %.*s",
+                        STR_ARG(answer));
         }
         engine_step_failed(engine, process);
     }
@@ -205,6 +213,7 @@ void store_start(struct engine *engine, struct process *process)
     if (helper_start(engine->loop, &process->store, &job) == OK)
         return;
     process->storing = false;
-    failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %s", port_last_error());
+    failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %s",
+                port_last_error());
     engine_step_failed(engine, process);
 }

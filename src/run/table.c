@@ -70,13 +70,15 @@ void table_remove(struct run_table *table, struct run *run)
     table->count--;
 }
 
-void table_retire(struct run_table *table, struct run *run, struct journal_place ended, char evicted[LIMIT_RUN_ID + 1])
+void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
+                  char evicted[LIMIT_RUN_ID + 1])
 {
     struct ended_run *place = &table->ended[0];
 
     for (size_t i = 0; i < LIMIT_RETAIN_RUNS && place->status != RUN_NONE; i++)
         if (table->ended[i].status == RUN_NONE || table->ended[i].ended_ms < place->ended_ms ||
-            (table->ended[i].ended_ms == place->ended_ms && table->ended[i].created_seq < place->created_seq))
+            (table->ended[i].ended_ms == place->ended_ms &&
+             table->ended[i].created_seq < place->created_seq))
             place = &table->ended[i];
     evicted[0] = '\0';
     if (place->status != RUN_NONE)
@@ -109,7 +111,8 @@ unsigned table_index(const struct run_table *table, const struct run *run)
     return (unsigned)(run - table->runs);
 }
 
-bool table_previous(struct run_table *table, uint64_t before, struct run **run, struct ended_run **ended)
+bool table_previous(struct run_table *table, uint64_t before, struct run **run,
+                    struct ended_run **ended)
 {
     uint64_t best = 0;
 

@@ -14,41 +14,42 @@ struct step {
     uint8_t state; /* enum step_state */
     uint8_t when;  /* enum step_when */
     uint8_t attempt, interruptions;
-    bool may_fail; /* continue_on_error */
+    bool may_fail;       /* continue_on_error */
     uint8_t integration; /* index among the plan's, for "who needs this process later" */
     uint32_t plan_offset, plan_length; /* its line in plan.json */
     struct journal_place ended;        /* the event that ended it: its value, its error */
     int64_t started_ms;                /* wall clock; 0: not yet */
-    int64_t at_ms;                     /* retrying: monotonic time of the next attempt; ended: wall clock */
+    int64_t at_ms; /* retrying: monotonic time of the next attempt; ended: wall clock */
 };
 _Static_assert(sizeof(struct step) <= 48, "step records are the table's bulk");
 
 enum run_outcome { OUTCOME_NONE, OUTCOME_FAILED, OUTCOME_CANCELLED, OUTCOME_DENIED };
 
 struct run {
-    uint8_t status;  /* enum run_status; RUN_NONE: the slot is free */
-    uint8_t outcome; /* enum run_outcome: how it will end, once that is decided */
-    uint8_t cancels; /* cancel requests, counted to two */
-    uint8_t failed_step;  /* where outcome is OUTCOME_FAILED by a step; else LIMIT_STEPS */
-    uint8_t executing;    /* steps in flight in this daemon's life */
-    uint8_t processes;    /* integration processes that are not gone */
-    bool attention;       /* something happened: the engine looks at it in this turn */
-    bool counted;         /* holds one of the places in flight */
-    bool timed_out;       /* its own timeout decided the outcome */
+    uint8_t status;      /* enum run_status; RUN_NONE: the slot is free */
+    uint8_t outcome;     /* enum run_outcome: how it will end, once that is decided */
+    uint8_t cancels;     /* cancel requests, counted to two */
+    uint8_t failed_step; /* where outcome is OUTCOME_FAILED by a step; else LIMIT_STEPS */
+    uint8_t executing;   /* steps in flight in this daemon's life */
+    uint8_t processes;   /* integration processes that are not gone */
+    bool attention;      /* something happened: the engine looks at it in this turn */
+    bool counted;        /* holds one of the places in flight */
+    bool timed_out;      /* its own timeout decided the outcome */
     char id[LIMIT_RUN_ID + 1];
     char workflow_id[LIMIT_NAME + 1];
     unsigned char inputs_digest[32];
-    uint64_t n;           /* of its last event */
+    uint64_t n; /* of its last event */
     uint64_t created_seq;
-    struct journal_place created, failed, cancel; /* events: run.created, the failure that decided, the first cancel */
-    int64_t created_ms, started_ms, ended_ms;     /* wall clock; 0: not yet */
-    int64_t deadline_ms;                          /* monotonic; 0: none */
-    int64_t timeout_ms;                           /* of the run; 0: none */
-    uint32_t step_first;                          /* its slice of the step pool */
+    struct journal_place created, failed,
+        cancel; /* events: run.created, the failure that decided, the first cancel */
+    int64_t created_ms, started_ms, ended_ms; /* wall clock; 0: not yet */
+    int64_t deadline_ms;                      /* monotonic; 0: none */
+    int64_t timeout_ms;                       /* of the run; 0: none */
+    uint32_t step_first;                      /* its slice of the step pool */
     uint16_t step_count;
     uint16_t concurrency, max_parallel;
-    uint32_t inline_bytes;                        /* of inline values so far */
-    uint32_t outputs_offset, outputs_length;      /* sections of plan.json */
+    uint32_t inline_bytes;                   /* of inline values so far */
+    uint32_t outputs_offset, outputs_length; /* sections of plan.json */
     uint32_t integrations_offset, integrations_length;
 };
 _Static_assert(sizeof(struct run) <= 512, "run slots stay small");
@@ -79,12 +80,14 @@ struct run *table_add(struct run_table *table, unsigned steps);
 void table_remove(struct run_table *table, struct run *run);
 /* Moves a run that has ended to the ended ones and frees its slot.  The oldest ended run goes when there is no room: its id is
  * copied to `evicted` ("" if none went). */
-void table_retire(struct run_table *table, struct run *run, struct journal_place ended, char evicted[LIMIT_RUN_ID + 1]);
+void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
+                  char evicted[LIMIT_RUN_ID + 1]);
 struct step *table_steps(struct run_table *table, const struct run *run);
 unsigned table_index(const struct run_table *table, const struct run *run);
 
 /* Rows newest first: the run with the highest created_seq below `before` (0: from the top).  Exactly one of *run and *ended is set; false
  * at the end. */
-bool table_previous(struct run_table *table, uint64_t before, struct run **run, struct ended_run **ended);
+bool table_previous(struct run_table *table, uint64_t before, struct run **run,
+                    struct ended_run **ended);
 
 #endif

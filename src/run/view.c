@@ -39,7 +39,8 @@ static void put_steps(struct engine *engine, struct json_writer *w, const struct
         json_put_i64(w, "attempt", steps[i].attempt);
         put_time(w, "started_at", steps[i].started_ms);
         put_time(w, "ended_at", step_has_ended(steps[i].state) ? steps[i].at_ms : 0);
-        put_error(engine, w, steps[i].state == STEP_FAILED ? steps[i].ended : (struct journal_place){0, 0, 0});
+        put_error(engine, w,
+                  steps[i].state == STEP_FAILED ? steps[i].ended : (struct journal_place){0, 0, 0});
         json_object_end(w);
     }
     json_array_end(w);
@@ -84,7 +85,8 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
     json_object_end(w);
 }
 
-static void put_ended(struct engine *engine, struct json_writer *w, const struct ended_run *ended, const struct run *run)
+static void put_ended(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
+                      const struct run *run)
 {
     struct created created;
     struct str data, outputs = STR_NONE;
@@ -102,7 +104,8 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
             (void)json_member(data, "outputs", &outputs);
         json_put_raw(w, "outputs", outputs);
     }
-    put_error(engine, w, ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0});
+    put_error(engine, w,
+              ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0});
     read_created(engine, ended->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", ended->created_ms);
@@ -118,7 +121,8 @@ void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *
 
 /* Calls `on_event` for the events of one run, in order, up to its end.  In helpers alone: it reads as much journal as there is. */
 static bool walk_events(struct engine *engine, const char *run_id, uint64_t created_seq,
-                        bool (*on_event)(void *context, struct str event, uint64_t seq), void *context)
+                        bool (*on_event)(void *context, struct str event, uint64_t seq),
+                        void *context)
 {
     struct journal_cursor cursor = journal_cursor_after(engine->journal, created_seq - 1);
     char bytes[LIMIT_RECORD];
@@ -199,7 +203,8 @@ static bool on_artifact(void *context, struct str event, uint64_t seq)
     return true;
 }
 
-bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id, uint64_t created_seq)
+bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,
+                    uint64_t created_seq)
 {
     struct follow follow = {.engine = engine, .w = w};
 

@@ -1,0 +1,127 @@
+/* Ending a run: the one event that says how, and the slot given back.  Nothing of the run is in flight any more when this is called. */
+#include "run/engine.h"
+
+#include "json/read.h"
+
+#include <string.h>
+
+static void retire(struct engine *engine, struct run *run, struct journal_place ended)
+{
+    char evicted[LIMIT_RUN_ID + 1];
+
+    if (engine->scratch.step_run == run)
+        engine->scratch.step_run = NULL;
+    table_retire(&engine->table, run, ended, evicted);
+    if (evicted[0] != '\0') {
+        engine->remover_wanted = true;
+        engine_clean_up(engine);
+    }
+    /* A place is free: the queue moves up. */
+    engine_attend_all(engine);
+}
+
+static bool end_event(struct engine *engine, struct run *run, enum run_event type,
+                      struct journal_place *place)
+{
+    return event_end_at(engine, run, type, STEP_NONE, 0, place);
+}
+
+/* The run's outputs: resolved into the event itself, at most LIMIT_INPUTS. */
+static bool write_outputs(struct engine *engine, struct run *run, struct json_writer *w,
+                          char *reason)
+{
+    struct scope scope = {.engine = engine, .run = run, .step = STEP_NONE, .reason = reason};
+    struct out text = OUT_ON(engine->scratch.line);
+    struct request_sink sink = {.fd = -1, .memory = &text};
+    struct str raw;
+
+    enum err err = source_outputs(engine, run, &raw);
+    if (err == OK)
+        err = request_value(&scope, &sink, raw, false);
+    if (err == OK && (text.overflow || text.n > LIMIT_INPUTS)) {
+        struct out out = out_on(reason, LIMIT_TEXT);
+        out_format(&out, "the run's outputs are longer than %d bytes", LIMIT_INPUTS);
+        out_cstr(&out);
+        err = ERR_TOO_LARGE;
+    }
+    if (err != OK)
+        return false;
+    if (w != NULL)
+        json_put_raw(w, "outputs", out_view(&text));
+    return true;
+}
+
+void ending_fail(struct engine *engine, struct run *run, const struct failure *failure)
+{
+    struct journal_place place;
+    struct str data = STR_NONE, error = STR_NONE;
+    char id[LIMIT_NAME + 1] = "", output[LIMIT_NAME + 1];
+
+    if (failure == NULL && run->failed_step != LIMIT_STEPS) {
+        (void)source_names(engine, run, run->failed_step, id, output);
+        if (source_data(engine, run->failed, &data) == OK)
+            (void)json_member(data, "error", &error);
+    }
+    struct json_writer *w = event_begin(engine, run, EVENT_RUN_FAILED, STEP_NONE);
+    if (w == NULL)
+        return;
+    json_key(w, "error");
+    if (failure != NULL)
+        failure_write(w, failure, STR_NONE);
+    else
+        json_raw(w, error);
+    json_put_text(w, "step_id", id[0] == '\0' ? NULL : id);
+    if (end_event(engine, run, EVENT_RUN_FAILED, &place))
+        retire(engine, run, place);
+}
+
+void ending_cancel(struct engine *engine, struct run *run)
+{
+    struct journal_place place;
+    struct str data = STR_NONE, reason = STR_NONE;
+
+    if (source_data(engine, run->cancel, &data) == OK)
+        (void)json_member(data, "reason", &reason);
+    struct json_writer *w = event_begin(engine, run, EVENT_RUN_CANCELLED, STEP_NONE);
+    if (w == NULL)
+        return;
+    json_put_raw(w, "reason", reason);
+    if (end_event(engine, run, EVENT_RUN_CANCELLED, &place))
+        retire(engine, run, place);
+}
+
+void ending_end(struct engine *engine, struct run *run)
+{
+    char reason[LIMIT_TEXT] = "";
+    struct journal_place place;
+    struct failure failure;
+
+    switch ((enum run_outcome)run->outcome) {
+    case OUTCOME_CANCELLED:
+        ending_cancel(engine, run);
+        return;
+    case OUTCOME_FAILED:
+        if (run->timed_out) {
+            failure_set(&failure, FAILURE_TIMEOUT, "the run took longer than %lld ms",
+                        (long long)run->timeout_ms);
+            ending_fail(engine, run, &failure);
+        } else {
+            ending_fail(engine, run, NULL);
+        }
+        return;
+    case OUTCOME_DENIED:
+    case OUTCOME_NONE:
+        break;
+    }
+    if (!write_outputs(engine, run, NULL, reason)) {
+        failure_set(&failure, FAILURE_TEMPLATE, "outputs: %s", reason);
+        ending_fail(engine, run, &failure);
+        return;
+    }
+    struct json_writer *w = event_begin(engine, run, EVENT_RUN_SUCCEEDED, STEP_NONE);
+    if (w == NULL)
+        return;
+    (void)write_outputs(engine, run, w, reason);
+    if (end_event(engine, run, EVENT_RUN_SUCCEEDED, &place))
+        retire(engine, run, place);
+}
