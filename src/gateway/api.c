@@ -171,6 +171,20 @@ static bool matches(const struct route *route, struct str path, char *id, size_t
     return path.n == 0;
 }
 
+/* A page in somebody's browser may send requests here, and browsers say so: one from elsewhere must not command daemons
+ * just because it runs on a machine that reaches us. */
+static bool is_foreign(const struct http_request *request)
+{
+    struct str origin = http_request_header(request, "origin"), scheme, host;
+
+    if (http_request_count(request, "origin") == 0)
+        return false;
+    if (http_request_count(request, "origin") > 1 || !str_cut(origin, ':', &scheme, &host) ||
+        !str_starts_with(host, STR("//")))
+        return true;
+    return !str_equal_nocase(str_from(host, 2), http_request_header(request, "host"));
+}
+
 void api_handle(struct connection *connection, const struct http_request *request, struct str body)
 {
     char id[LIMIT_RUN_ID + LIMIT_DAEMON_ID];
@@ -179,6 +193,12 @@ void api_handle(struct connection *connection, const struct http_request *reques
         !gateway_authorizes(connection->gateway, http_request_header(request, "authorization"))) {
         api_refuse_with(connection, 401, "WWW-Authenticate: Bearer\r\n", RPC_UNAUTHORIZED,
                         "this gateway wants Authorization: Bearer and its token");
+        return;
+    }
+    if (is_foreign(request) &&
+        (request->method == HTTP_POST || http_request_count(request, "upgrade") > 0)) {
+        api_refuse(connection, 403, RPC_UNAUTHORIZED,
+                   "requests of pages from elsewhere are refused");
         return;
     }
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {

@@ -151,6 +151,12 @@ static void refuse(int fd)
     port_close(fd);
 }
 
+static void on_accept_again(struct loop_timer *timer)
+{
+    struct gateway *gateway = timer->context;
+    gateway->listener.wanted = PORT_READABLE;
+}
+
 static void on_connection(struct loop_fd *node, unsigned ready)
 {
     struct gateway *gateway = node->context;
@@ -160,8 +166,14 @@ static void on_connection(struct loop_fd *node, unsigned ready)
         int fd;
         enum err err = port_accept(node->fd, &fd);
         if (err != OK) {
-            if (err != ERR_AGAIN)
-                log_warning("gateway", "a connection could not be accepted: %s", port_last_error());
+            if (err == ERR_AGAIN)
+                return;
+            /* The connection stays in the queue: looking again at once would only spin. */
+            log_warning("gateway", "a connection could not be accepted: %s; next try in %d ms",
+                        port_last_error(), GATEWAY_ACCEPT_PAUSE_MS);
+            node->wanted = 0;
+            loop_timer_set(&gateway->loop, &gateway->accept_again,
+                           gateway->loop.now_ms + GATEWAY_ACCEPT_PAUSE_MS);
             return;
         }
         if (free_place(gateway) == NULL)
@@ -254,6 +266,7 @@ int gateway_run(struct gateway *gateway, const struct gateway_options *options)
     gateway->options = *options;
     gateway->listener =
         (struct loop_fd){.wanted = PORT_READABLE, .on_ready = on_connection, .context = gateway};
+    gateway->accept_again = (struct loop_timer){.on_due = on_accept_again, .context = gateway};
     loop_start(&gateway->loop);
     if (!read_token(gateway))
         return EXIT_FAILED;

@@ -23,6 +23,7 @@ struct gateway {
     struct gateway_options options;
     struct loop loop;
     struct loop_fd listener;
+    struct loop_timer accept_again;
     struct store *store;
     bool has_token;
     unsigned char token_digest[32]; /* SHA-256: tokens are compared by it, in constant time */

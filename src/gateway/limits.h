@@ -46,6 +46,7 @@
 #define GATEWAY_HEARTBEAT_S 30
 #define GATEWAY_HEARTBEAT_S_MAX 3600
 
+#define GATEWAY_ACCEPT_PAUSE_MS 1000 /* when the system has no descriptors for new connections */
 #define GATEWAY_BACKLOG 64
 
 _Static_assert(GATEWAY_CONNECTIONS >= 16, "a gateway with fewer places than this serves nobody");

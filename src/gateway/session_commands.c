@@ -186,6 +186,18 @@ static enum err on_no_outcome(struct connection *connection, int64_t seq,
                                gateway->loop.wall_ms + after_ms);
 }
 
+/* A caller that is told of a run may ask for it at once, before its first event has come. */
+static enum err announce(struct connection *connection, struct str result)
+{
+    char run_id[LIMIT_RUN_ID + 1];
+    struct str value;
+
+    if (!json_member(result, "run_id", &value) || !json_string_copy(value, run_id, sizeof run_id) ||
+        run_id[0] == '\0')
+        return OK;
+    return store_run_announce(connection->gateway->store, connection->session.daemon_key, run_id);
+}
+
 static void on_command_answer(struct connection *connection, int64_t seq, bool failed,
                               struct str answer)
 {
@@ -202,6 +214,8 @@ static void on_command_answer(struct connection *connection, int64_t seq, bool f
         err = on_no_outcome(connection, seq, &refusal, answer);
     } else {
         err = store_command_answer(gateway->store, session->daemon_key, seq, failed, answer);
+        if (err == OK && !failed)
+            err = announce(connection, answer);
         if (err == OK)
             (void)api_rpc_on_answer(gateway, session->daemon_key, seq, 0, failed, answer);
     }

@@ -143,13 +143,13 @@ void session_on_append(struct connection *connection, struct str params)
 
 struct gap {
     int64_t from, to;
-    struct str reason;
+    char reason[LIMIT_TEXT + 1];
 };
 
 static const struct json_field gap_fields[] = {
     {"from", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct gap, from), 0, 1, INT64_MAX},
     {"to", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct gap, to), 0, 1, INT64_MAX},
-    {"reason", JSON_FIELD_STRING, JSON_NULLABLE, offsetof(struct gap, reason), 0, 0, 0},
+    {"reason", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct gap, reason), LIMIT_TEXT + 1, 0, 0},
 };
 
 void session_on_gap(struct connection *connection, struct str params)
@@ -173,13 +173,13 @@ void session_on_gap(struct connection *connection, struct str params)
         session_refuse(connection, 4400, "events.gap does not begin behind what is stored");
         return;
     }
-    if (store_gap(gateway->store, session->daemon_key, gap.from, gap.to, gap.reason,
+    if (store_gap(gateway->store, session->daemon_key, gap.from, gap.to, str_of(gap.reason),
                   gateway->loop.wall_ms) != OK) {
         session_store_failed(connection);
         return;
     }
-    log_warning("gateway", "daemon %s: events %lld to %lld are lost (%.*s)", session->daemon_id,
-                (long long)gap.from, (long long)gap.to, STR_ARG(gap.reason));
+    log_warning("gateway", "daemon %s: events %lld to %lld are lost (%s)", session->daemon_id,
+                (long long)gap.from, (long long)gap.to, gap.reason);
     session->acked = gap.to;
     send_ack(connection);
 }

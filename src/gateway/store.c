@@ -71,6 +71,8 @@ static const char *const texts[SQL_STATEMENTS] = {
     [SQL_RUN_KEY] = "SELECT key FROM runs WHERE run_id = ? AND daemon = ?",
     [SQL_RUN_ADD] =
         "INSERT INTO runs(run_id, daemon, status) VALUES(?, ?, 'running') RETURNING key",
+    [SQL_RUN_ANNOUNCE] =
+        "INSERT OR IGNORE INTO runs(run_id, daemon, status) VALUES(?, ?, 'queued')",
     [SQL_RUN_CREATED] = "UPDATE runs SET workflow_id = ?2, labels = ?3, created_at = ?4,"
                         " status = CASE WHEN started_at IS NULL AND ended_at IS NULL THEN 'queued'"
                         " ELSE status END WHERE key = ?1",

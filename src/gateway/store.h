@@ -119,6 +119,9 @@ enum err store_run_events(struct store *store, int64_t run_key, int64_t after, i
 /* Whether the run's ending event is stored, and its n. */
 enum err store_run_end(struct store *store, int64_t run_key, bool *ended, int64_t *n);
 
+/* A daemon has answered with this run, whose events may still be on their way: from now on it is known. */
+enum err store_run_announce(struct store *store, int64_t daemon_key, const char *run_id);
+
 /* --- commands ------------------------------------------------------------------------------- */
 
 struct store_command {

@@ -24,6 +24,7 @@ enum store_sql {
     SQL_GAP_ADD,
     SQL_RUN_KEY,
     SQL_RUN_ADD,
+    SQL_RUN_ANNOUNCE,
     SQL_RUN_CREATED,
     SQL_RUN_STARTED,
     SQL_RUN_ENDED,

@@ -145,3 +145,8 @@ enum err store_run_end(struct store *store, int64_t run_key, bool *ended, int64_
     store_done(statement);
     return OK;
 }
+
+enum err store_run_announce(struct store *store, int64_t daemon_key, const char *run_id)
+{
+    return store_execute(store, SQL_RUN_ANNOUNCE, "ti", run_id, daemon_key);
+}

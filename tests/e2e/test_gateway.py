@@ -767,6 +767,22 @@ def test_a_command_goes_through_and_comes_back(gateway):
     asyncio.run(main())
 
 
+def test_a_started_run_is_known_before_its_events(gateway):
+    async def main():
+        daemon = Daemon(gateway.url, "d1")
+        await daemon.connect()
+        _, body = await gateway.rpc("d1", "run.start", {"workflow_id": "w"})
+        run_id = body["result"]["run_id"]
+        assert (await gateway.ask("GET", f"/v1/runs/{run_id}"))[1]["status"] == "queued"
+        assert await gateway.ask("GET", f"/v1/runs/{run_id}/events") == (200, {"events": []})
+        await daemon.push()
+        run = (await gateway.ask("GET", f"/v1/runs/{run_id}"))[1]
+        assert (run["status"], run["workflow_id"]) == ("succeeded", "w")
+        await daemon.close()
+
+    asyncio.run(main())
+
+
 def test_an_idempotency_key_is_used_once(gateway):
     async def main():
         daemon = Daemon(gateway.url, "d1")
@@ -871,7 +887,7 @@ def test_no_answer_within_30_s_is_202(gateway):
                                              gateway.rpc("d1", "run.status", {"run_id": "r"}))
         assert command == (202, {"seq": 1, "key": "k", "state": "waiting"})
         assert (read[0], read[1]["error"]["code"]) == (504, -32014)
-        await daemon.reply(daemon.requests[0])
+        await daemon.reply(next(r for r in daemon.requests if r["method"] == "run.start"))
         daemon.muted = False
         # The connection is alive and in order: the answer above was taken before this one.
         await gateway.rpc("d1", "daemon.status")
@@ -934,6 +950,13 @@ def test_the_token_guards_v1(tmp_path):
         assert gateway.http("GET", "/v1/runs", headers={"Authorization": "Bearer s3cret"})[0] == 401
     finally:
         assert gateway.stop() == 0
+
+
+def test_pages_from_elsewhere_cannot_command(gateway):
+    for origin, status in (("https://evil.example", 403), ("null", 403), (f"http://127.0.0.1:{gateway.port}", 404)):
+        assert gateway.http("POST", "/v1/daemons/d/rpc", "{}", {"Origin": origin})[0] == status
+    with gateway.raw(HANDSHAKE.replace(b"Host: x", b"Host: x\r\nOrigin: http://y")) as link:
+        assert until(link, b"\r\n\r\n").split()[1] == b"403"
 
 
 def test_keep_alive_pipelining_and_head(gateway):
