@@ -44,10 +44,9 @@ bool project_take(struct project *project, struct str ok);
 
 struct project_submission {
     struct str workflow_id; /* any text; checked here */
-    struct str
-        run_id; /* of the workflow-id alphabet, else CHARTER_INVALID_PARAMS; unused with digest_only */
-    struct str inputs; /* a raw JSON object, or STR_NONE for {} */
-    bool digest_only;  /* only {"inputs_sha256"}: for a repeated run_id */
+    struct str run_id;      /* checked as well; unused with digest_only */
+    struct str inputs;      /* a raw JSON object, or STR_NONE for {} */
+    bool digest_only;       /* only {"inputs_sha256"}: for a repeated run_id */
 };
 
 /* Checks manifest, plan and inputs, resolves `uses`, and writes .charter/runs/RUN_ID/plan.json durably (made under
@@ -57,10 +56,9 @@ void project_submit(struct project_workspace *workspace, const struct project *p
                     const struct project_submission *submission, struct out *answer);
 
 struct project_accepted {
-    struct str inputs; /* raw object with defaults, on one line; lives as long as the answer */
-    char inputs_sha256
-        [65]; /* lower-case hex; of the inputs as given: member order and white space do not matter */
-    char plan_sha256[65];      /* of the bytes of plan.json; "" with digest_only, and all below 0 */
+    struct str inputs;      /* raw object with defaults, on one line; lives as long as the answer */
+    char inputs_sha256[65]; /* hex; of the inputs as given: order and white space do not matter */
+    char plan_sha256[65];   /* of the bytes of plan.json; "" with digest_only, and all below 0 */
     char name[LIMIT_NAME + 1]; /* of the workflow, cut where longer */
     int64_t steps, concurrency /* 0: no limit */, max_parallel, timeout_ms /* 0: none */;
 };

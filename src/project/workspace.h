@@ -39,8 +39,7 @@ struct project_workspace {
     struct out arena_out;
     struct project_anchor anchors[PROJECT_ANCHORS];
     size_t anchor_count;
-    struct str names
-        [LIMIT_PROJECT_TOKENS]; /* of one object, while looking for duplicates; plan.c's lists */
+    struct str names[LIMIT_PROJECT_TOKENS]; /* of one object, while looking for duplicates */
 
     /* the sources that are open */
     struct project_buffer buffers[3];
