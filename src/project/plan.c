@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define ATTEMPTS_MAX 1000
+#define ATTEMPTS_MAX 100
 
 static const char *const output_types[] = {"json", "text",   "number",   "boolean",
                                            "list", "object", "artifact", NULL};
