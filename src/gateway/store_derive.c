@@ -101,7 +101,7 @@ static const struct act acts[] = {
     {"step.started", on_step_started, "running"},
     {"step.retrying", on_step_goes_on, "retrying"},
     {"step.interrupted", on_step_goes_on, "interrupted"},
-    {"step.completed", on_step_ended, "succeeded"},
+    {"step.completed", on_step_ended, "completed"},
     {"step.failed", on_step_ended, "failed"},
     {"step.skipped", on_step_ended, "skipped"},
 };

@@ -138,7 +138,7 @@ def test_events_are_stored_and_read_back(gateway):
     run = gateway.get("/v1/runs/r-a")
     assert (run["status"], run["workflow_id"], run["outputs"]) == ("succeeded", "daily", {"x": 1.5})
     assert [(step["id"], step["status"], step["attempt"]) for step in run["steps"]] == [
-        ("one", "succeeded", 1), ("two", "succeeded", 1)]
+        ("one", "completed", 1), ("two", "completed", 1)]
     assert gateway.get("/v1/runs/r-a/events?after=5")["events"] == events[5:]
     assert gateway.get("/v1/runs/r-a/events?after=2&limit=2")["events"] == events[2:4]
 
@@ -638,7 +638,7 @@ def test_status_follows_the_events(gateway):
         run = await status("failed")
         assert run["error"] == error and run["ended_at"] == daemon.events[-1]["time"]
         assert [(s["id"], s["status"], s["attempt"]) for s in run["steps"]] == [
-            ("work", "succeeded", 2), ("ask", "succeeded", 1), ("last", "failed", 1)]
+            ("work", "completed", 2), ("ask", "completed", 1), ("last", "failed", 1)]
         # An ending that was too large for any peer is an ending all the same.
         daemon.emit("run.created", "big", data={"workflow_id": "w"})
         daemon.emit("events.oversize", "big", data={"type": "run.succeeded", "bytes": 99999})
