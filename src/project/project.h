@@ -64,6 +64,11 @@ struct project_accepted {
 };
 bool project_accepted_read(struct str ok, struct project_accepted *accepted);
 
+/* Checks the answers of an input step (a raw object) against its declared fields, as plan.json has them:
+ * {"ok":{"answers":…}} with defaults, or the error that names the path. */
+void project_answers(struct project_workspace *workspace, struct str fields, struct str answers,
+                     struct out *answer);
+
 /* {"ok":{"workflows":[{"id","name"}]}}, in order of ids; workflows that cannot be read are listed with name null. */
 void project_list(struct project_workspace *workspace, const struct project *project,
                   struct out *answer);

@@ -9,12 +9,12 @@
 #include "project/workflow.h"
 
 /* Opens the inputs as a source: normalised, so that problems have paths and the digest has one form to work on. */
-static bool open_inputs(struct project_workspace *workspace, struct str given,
+static bool open_inputs(struct project_workspace *workspace, const char *above, struct str given,
                         struct project_problem *problem)
 {
     struct project_source *source = &workspace->inputs;
     *source = (struct project_source){
-        .above = "inputs", .json = OUT_ON(workspace->inputs_json), .token_max = SIZE_MAX};
+        .above = above, .json = OUT_ON(workspace->inputs_json), .token_max = SIZE_MAX};
     struct reader r = {source, problem, CHARTER_INVALID_INPUT};
     struct str again;
     if (json_check(given, LIMIT_JSON_DEPTH, NULL) != OK)
@@ -95,7 +95,8 @@ void project_submit(struct project_workspace *workspace, const struct project *p
     struct str given = submission->inputs.n == 0 ? STR("{}") : submission->inputs;
     struct project_problem problem = {0};
     struct json_writer w = json_writer(answer);
-    bool taken = check_run_id(submission, &problem) && open_inputs(workspace, given, &problem);
+    bool taken =
+        check_run_id(submission, &problem) && open_inputs(workspace, "inputs", given, &problem);
     json_object(&w);
     json_key(&w, "ok");
     if (taken && submission->digest_only)
@@ -106,5 +107,30 @@ void project_submit(struct project_workspace *workspace, const struct project *p
         project_answer_problem(answer, &problem);
         return;
     }
+    json_object_end(&w);
+}
+
+void project_answers(struct project_workspace *workspace, struct str fields, struct str answers,
+                     struct out *answer)
+{
+    struct project_problem problem = {0};
+    struct reader r = {&workspace->inputs, &problem, CHARTER_INVALID_INPUT};
+    struct json_writer w = json_writer(answer);
+
+    json_object(&w);
+    json_key(&w, "ok");
+    json_object(&w);
+    json_key(&w, "answers");
+    size_t before = w.out->n;
+    bool taken = open_inputs(workspace, "answers", answers, &problem);
+    w.after_key = false;
+    taken = taken && declare_values(&r, workspace, fields, answers, w.out);
+    if (taken && (w.out->overflow || w.out->n - before > LIMIT_INPUTS))
+        taken = reader_fail(&r, STR_NONE, "longer than %d bytes with their defaults", LIMIT_INPUTS);
+    if (!taken) {
+        project_answer_problem(answer, &problem);
+        return;
+    }
+    json_object_end(&w);
     json_object_end(&w);
 }

@@ -62,8 +62,7 @@ static bool read_manifest(const struct reader *r, struct project_workspace *work
     manifest->name = members.name.n > 2 ? members.name : members.id;
     manifest->inputs = members.inputs;
     return reader_integer(r, members.concurrency, 1, CONCURRENCY_MAX, &manifest->concurrency) &&
-           declare_check(r, workspace, members.inputs) &&
-           unsupported_check_manifest(r, members.concurrency);
+           declare_check(r, workspace, members.inputs);
 }
 
 bool workflow_manifest(struct project_workspace *workspace, const char *root, struct str id,

@@ -33,7 +33,6 @@ bool browse_workflows(struct project_workspace *workspace, const char *root, siz
 
 /* What a plan uses that this version does not support. (unsupported.c) */
 bool unsupported_check(const struct reader *r, const struct plan *plan);
-bool unsupported_check_manifest(const struct reader *r, struct str concurrency);
 
 /* Hex of the SHA-256 of a normalised object: member order and white space do not matter, numbers count by their text.
  * (canonical.c) */

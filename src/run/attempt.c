@@ -36,12 +36,12 @@ void engine_step_value(struct engine *engine, struct process *process, struct st
         return;
     json_put_raw(w, raw.n > 0 ? "value" : "artifact", raw.n > 0 ? raw : reference);
     json_put_text(w, "output", output[0] == '\0' ? NULL : output);
-    ASSERT(event_end_value(engine, run, EVENT_STEP_COMPLETED, (int)step, (uint32_t)raw.n));
+    ASSERT(event_end_full(engine, run, EVENT_STEP_COMPLETED, (int)step,
+                          &(struct event_end){.value_bytes = (uint32_t)raw.n}));
 }
 
 struct retry {
-    int64_t max_attempts, initial_ms, max_ms;
-    struct str multiplier;
+    int64_t max_attempts, initial_ms, max_ms, multiplier_milli;
 };
 
 static void read_retry(struct engine *engine, const struct run *run, unsigned step,
@@ -51,39 +51,23 @@ static void read_retry(struct engine *engine, const struct run *run, unsigned st
         {"max_attempts", JSON_FIELD_INTEGER, 0, offsetof(struct retry, max_attempts), 0, 1, 100},
         {"initial_ms", JSON_FIELD_INTEGER, 0, offsetof(struct retry, initial_ms), 0, 0, INT64_MAX},
         {"max_ms", JSON_FIELD_INTEGER, 0, offsetof(struct retry, max_ms), 0, 0, INT64_MAX},
-        {"multiplier", JSON_FIELD_RAW, 0, offsetof(struct retry, multiplier), 0, 0, 0},
+        {"multiplier_milli", JSON_FIELD_INTEGER, 0, offsetof(struct retry, multiplier_milli), 0,
+         1000, INT64_MAX},
     };
     struct json_field_error problem;
     struct str raw, declared;
 
     *retry = (struct retry){
-        .max_attempts = 1, .initial_ms = 500, .max_ms = 30000, .multiplier = STR("2")};
+        .max_attempts = 1, .initial_ms = 500, .max_ms = 30000, .multiplier_milli = 2000};
     if (source_step(engine, run, step, &raw) == OK && json_member(raw, "retry", &declared) &&
         json_type(declared) == JSON_OBJECT)
         (void)json_read(declared, fields, sizeof fields / sizeof fields[0], retry, &problem);
 }
 
-/* A number in thousandths: "1.5" is 1500.  Plans are checked to hold plain decimals here. */
-static int64_t thousandths(struct str raw)
-{
-    struct str whole, fraction;
-    int64_t value = 1, sum;
-
-    (void)str_cut(raw, '.', &whole, &fraction);
-    if (!str_to_i64(whole, &value) || value < 1)
-        value = 1;
-    sum = value * 1000;
-    for (int64_t weight = 100; weight > 0 && fraction.n > 0;
-         weight /= 10, fraction = str_from(fraction, 1))
-        if (fraction.p[0] >= '0' && fraction.p[0] <= '9')
-            sum += (fraction.p[0] - '0') * weight;
-    return sum;
-}
-
 /* Half of the exponential delay is certain, half is chance: retries of many runs spread without coming too early. */
 static int64_t retry_delay(const struct retry *retry, unsigned failures)
 {
-    int64_t delay = retry->initial_ms, factor = thousandths(retry->multiplier);
+    int64_t delay = retry->initial_ms, factor = retry->multiplier_milli;
     uint32_t chance = 0;
 
     for (unsigned i = 1; i < failures && delay < retry->max_ms; i++)

@@ -23,7 +23,7 @@ static void retire(struct engine *engine, struct run *run, struct journal_place 
 static bool end_event(struct engine *engine, struct run *run, enum run_event type,
                       struct journal_place *place)
 {
-    return event_end_at(engine, run, type, STEP_NONE, 0, place);
+    return event_end_full(engine, run, type, STEP_NONE, &(struct event_end){.place = place});
 }
 
 /* The run's outputs: resolved into the event itself, at most LIMIT_INPUTS. */
@@ -90,6 +90,35 @@ void ending_cancel(struct engine *engine, struct run *run)
         retire(engine, run, place);
 }
 
+/* Who said no, or that nobody said anything in time. */
+static void end_denied(struct engine *engine, struct run *run)
+{
+    struct str data = STR_NONE, actor = STR_NONE, by = STR_NONE, comment = STR_NONE;
+    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+    struct journal_place place;
+
+    if (source_names(engine, run, run->failed_step, id, output) != OK)
+        id[0] = '\0';
+    if (source_data(engine, run->failed, &data) == OK) {
+        (void)json_member(data, "actor", &actor);
+        (void)json_member(data, "by", &by);
+        (void)json_member(data, "comment", &comment);
+    }
+    struct json_writer *w = event_begin(engine, run, EVENT_RUN_DENIED, STEP_NONE);
+    if (w == NULL)
+        return;
+    json_put_text(w, "step_id", id);
+    if (json_type(by) != JSON_STRING || json_string_is(by, WAITING_TIMEOUT)) {
+        json_put_text(w, "reason", "timeout");
+    } else {
+        json_put_raw(w, "actor", actor);
+        json_put_raw(w, "by", by);
+        json_put_raw(w, "comment", comment);
+    }
+    if (end_event(engine, run, EVENT_RUN_DENIED, &place))
+        retire(engine, run, place);
+}
+
 void ending_end(struct engine *engine, struct run *run)
 {
     char reason[LIMIT_TEXT] = "";
@@ -110,6 +139,8 @@ void ending_end(struct engine *engine, struct run *run)
         }
         return;
     case OUTCOME_DENIED:
+        end_denied(engine, run);
+        return;
     case OUTCOME_NONE:
         break;
     }

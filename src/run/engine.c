@@ -1,13 +1,11 @@
 /* What happens next: the scheduler of runs and steps.  It looks only at runs that want attention, once a turn, before the commit; all that it
  * decides it says in events.  Ordinary steps go in order; `when: failure` and `when: always` follow after the others have ended. */
-#include "run/engine.h"
+#include "run/waiting.h"
 
 #include "base/assert.h"
 #include "base/log.h"
 #include "json/read.h"
 #include "port.h"
-#include "project/condition.h"
-#include "project/template.h"
 
 #include <string.h>
 
@@ -43,22 +41,59 @@ static bool applies(const struct run *run, const struct step *step)
     return run->outcome == OUTCOME_NONE;
 }
 
-static bool is_due(struct engine *engine, const struct step *step)
+/* Whether what the step comes after has ended: the steps that it needs, or in a plan without `needs` all before it. */
+static bool needs_are_met(const struct engine *engine, const struct run *run, unsigned step)
 {
-    return step->state != STEP_RETRYING || step->at_ms <= engine->loop->now_ms;
+    const struct step *steps = &engine->table.steps[run->step_first];
+    const struct step_needs *needs = &engine->table.needs[run->step_first + step];
+
+    for (unsigned i = 0; i < run->step_count; i++) {
+        bool needed = run->graph ? (needs->bits[i / 32] >> (i % 32) & 1) != 0
+                                 : i < step && steps[i].when == WHEN_SUCCESS;
+        if (needed && !step_has_ended(steps[i].state))
+            return false;
+    }
+    return true;
 }
 
-/* The next step in order, ordinary ones before `when` ones; -1: none is left. */
-static int next_step(struct engine *engine, const struct run *run)
+/* `when` steps come last, in order, after every ordinary step that still applies has ended and none is in flight. */
+static bool comes_last(const struct engine *engine, const struct run *run, unsigned step)
 {
-    const struct step *steps = table_steps(&engine->table, run);
+    const struct step *steps = &engine->table.steps[run->step_first];
 
-    for (int pass = 0; pass < 2; pass++)
-        for (unsigned i = 0; i < run->step_count; i++)
-            if ((steps[i].when == WHEN_SUCCESS) == (pass == 0) && !step_has_ended(steps[i].state) &&
-                applies(run, &steps[i]))
-                return (int)i;
-    return -1;
+    for (unsigned i = 0; i < run->step_count; i++) {
+        bool in_flight = steps[i].state == STEP_EXECUTING || steps[i].state == STEP_WAITING;
+        bool before = steps[i].when == WHEN_SUCCESS || i < step;
+        if (i != step && before &&
+            (in_flight || (!step_has_ended(steps[i].state) && applies(run, &steps[i]))))
+            return false;
+    }
+    return true;
+}
+
+static bool is_ready(const struct engine *engine, const struct run *run, unsigned step)
+{
+    const struct step *record = &engine->table.steps[run->step_first + step];
+
+    if (step_has_ended(record->state) || record->state == STEP_EXECUTING ||
+        record->state == STEP_WAITING || !applies(run, record))
+        return false;
+    if (record->state == STEP_RETRYING && record->at_ms > engine->loop->now_ms)
+        return false; /* its time comes: engine_next_ms() knows */
+    return record->when == WHEN_SUCCESS ? needs_are_met(engine, run, step)
+                                        : comes_last(engine, run, step);
+}
+
+/* Whether anything of the run is still to come or in flight. */
+static bool has_more(const struct engine *engine, const struct run *run)
+{
+    const struct step *steps = &engine->table.steps[run->step_first];
+
+    for (unsigned i = 0; i < run->step_count; i++)
+        if (steps[i].state == STEP_EXECUTING || steps[i].state == STEP_WAITING ||
+            (!step_has_ended(steps[i].state) && applies(run, &steps[i])))
+            return true;
+    return false;
 }
 
 /* Whether any step that may still run wants this process. */
@@ -66,8 +101,8 @@ static bool is_wanted(struct engine *engine, const struct run *run, const struct
 {
     const struct step *steps = table_steps(&engine->table, run);
 
-    if (engine->stopping)
-        return false;
+    if (engine->stopping || run->status == RUN_WAITING)
+        return false; /* a run that waits for people keeps no process waiting with it */
     for (unsigned i = 0; i < run->step_count; i++)
         if (!step_has_ended(steps[i].state) && steps[i].integration == process->integration &&
             applies(run, &steps[i]))
@@ -119,33 +154,76 @@ static void settle_interrupted(struct engine *engine, struct run *run, unsigned 
         attempt_fail_early(engine, run, step, FAILURE_INTERRUPTED, "interrupted 5 times");
 }
 
-/* A step that waits for its retry, or was interrupted, when the run has come to another end: it will not be tried again. */
-static void drop_waiting_steps(struct engine *engine, struct run *run)
+/* Steps that wait for a retry, an answer or a new attempt when the run has come to another end: nothing will come of them. */
+static void drop_waiting_steps(struct engine *engine, struct run *run, const char *why)
+{
+    const struct step *steps = table_steps(&engine->table, run);
+
+    for (unsigned i = 0; i < run->step_count; i++) {
+        if (applies(run, &steps[i]))
+            continue;
+        if (steps[i].state == STEP_WAITING)
+            waiting_close(engine, run, i, why);
+        else if (steps[i].state == STEP_RETRYING || steps[i].state == STEP_INTERRUPTED)
+            attempt_fail_early(engine, run, i, FAILURE_CANCELLED, why);
+    }
+}
+
+static void check_waiting(struct engine *engine, struct run *run)
 {
     const struct step *steps = table_steps(&engine->table, run);
 
     for (unsigned i = 0; i < run->step_count; i++)
-        if ((steps[i].state == STEP_RETRYING || steps[i].state == STEP_INTERRUPTED) &&
-            !applies(run, &steps[i]))
-            attempt_fail_early(engine, run, i, FAILURE_CANCELLED,
-                               "the run ended before the next attempt");
+        if (steps[i].state == STEP_WAITING && steps[i].at_ms != 0 &&
+            steps[i].at_ms <= engine->loop->now_ms)
+            waiting_time_out(engine, run, i);
 }
 
-static bool has_room(struct engine *engine, const struct run *run)
+/* --- places in flight --------------------------------------------------------------------------------------------------- */
+
+static bool concurrency_allows(const struct engine *engine, const struct run *run)
 {
     unsigned same = 0;
 
-    if (engine->table.in_flight >= LIMIT_RUNS_IN_FLIGHT || engine->paused || engine->stopping)
-        return false;
     for (size_t i = 0; i < LIMIT_RUNS; i++) {
         const struct run *other = &engine->table.runs[i];
-        if (other->status == RUN_QUEUED && other->created_seq < run->created_seq &&
-            other->outcome == OUTCOME_NONE && strcmp(other->workflow_id, run->workflow_id) == 0)
-            return false; /* first come, first served */
-        if (other->counted && strcmp(other->workflow_id, run->workflow_id) == 0)
+        if ((other->status == RUN_RUNNING || other->status == RUN_WAITING) &&
+            strcmp(other->workflow_id, run->workflow_id) == 0)
             same++;
     }
     return run->concurrency == 0 || same < run->concurrency;
+}
+
+/* A queued run starts when there is a place, its workflow allows one more, and nobody is before it: neither a run that was answered
+ * and wants its place back, nor an older one in the queue that could start as well. */
+static bool has_room(const struct engine *engine, const struct run *run)
+{
+    if (engine->table.in_flight >= LIMIT_RUNS_IN_FLIGHT || engine->paused || engine->stopping ||
+        !concurrency_allows(engine, run))
+        return false;
+    for (size_t i = 0; i < LIMIT_RUNS; i++) {
+        const struct run *other = &engine->table.runs[i];
+        if (other->status == RUN_RUNNING && !other->counted)
+            return false;
+        if (other->status == RUN_QUEUED && other->created_seq < run->created_seq &&
+            other->outcome == OUTCOME_NONE && concurrency_allows(engine, other))
+            return false;
+    }
+    return true;
+}
+
+/* A run that waits for people gives its place back once its processes are gone, and takes one when it goes on. */
+static void settle_place(struct engine *engine, struct run *run)
+{
+    if (run->status == RUN_WAITING && run->counted && run->processes == 0) {
+        run->counted = false;
+        engine->table.in_flight--;
+        engine_attend_all(engine);
+    } else if (run->status == RUN_RUNNING && !run->counted &&
+               engine->table.in_flight < LIMIT_RUNS_IN_FLIGHT) {
+        run->counted = true;
+        engine->table.in_flight++;
+    }
 }
 
 static void start_queued(struct engine *engine, struct run *run)
@@ -158,6 +236,12 @@ static void start_queued(struct engine *engine, struct run *run)
     run->deadline_ms = run->timeout_ms > 0 ? engine->loop->now_ms + run->timeout_ms : 0;
     /* Another of the same workflow behind it may have been held up by this one. */
     engine_attend_all(engine);
+}
+
+void engine_let_in(struct engine *engine, struct run *run)
+{
+    if (run->status == RUN_QUEUED && run->outcome == OUTCOME_NONE)
+        start_queued(engine, run);
 }
 
 static void check_run_timeout(struct engine *engine, struct run *run)
@@ -173,14 +257,28 @@ static const char *stop_message(const struct run *run)
 {
     return run->timed_out                      ? "the run's timeout has passed"
            : run->outcome == OUTCOME_CANCELLED ? "the run was cancelled"
+           : run->outcome == OUTCOME_DENIED    ? "the run was denied"
                                                : "another step has failed";
+}
+
+/* Starts what is ready and has room. */
+static void start_steps(struct engine *engine, struct run *run)
+{
+    struct step *steps = table_steps(&engine->table, run);
+    unsigned side_by_side = run->graph && run->max_parallel > 0 ? run->max_parallel : 1;
+
+    for (unsigned i = 0; i < run->step_count && run->executing < side_by_side; i++) {
+        if (engine->stopping || engine->fatal != OK)
+            return;
+        if (steps[i].state == STEP_INTERRUPTED && is_ready(engine, run, i))
+            settle_interrupted(engine, run, i);
+        if (is_ready(engine, run, i) && step_start(engine, run, i) == STEP_WAITS)
+            return; /* for a place that others hold */
+    }
 }
 
 static void look_at(struct engine *engine, struct run *run)
 {
-    struct step *steps = table_steps(&engine->table, run);
-    int next;
-
     run->attention = false;
     if (run->status == RUN_QUEUED) {
         if (run->outcome == OUTCOME_CANCELLED)
@@ -191,46 +289,44 @@ static void look_at(struct engine *engine, struct run *run)
             return;
     }
     check_run_timeout(engine, run);
+    check_waiting(engine, run);
     if (run->outcome != OUTCOME_NONE) {
         cancel_processes(engine, run, FAILURE_CANCELLED, stop_message(run));
-        drop_waiting_steps(engine, run);
+        drop_waiting_steps(engine, run, stop_message(run));
     }
-    while (run->executing == 0 && !engine->stopping && engine->fatal == OK &&
-           (next = next_step(engine, run)) >= 0) {
-        if (steps[next].state == STEP_INTERRUPTED)
-            settle_interrupted(engine, run, (unsigned)next);
-        if (step_has_ended(steps[next].state))
-            continue;
-        if (!is_due(engine, &steps[next])) {
-            release_processes(engine, run);
-            return; /* its time comes: engine_next_ms() knows */
-        }
-        enum step_start started = step_start(engine, run, (unsigned)next);
-        if (started != STEP_ENDS)
-            return;
-    }
+    settle_place(engine, run);
+    if (run->counted)
+        start_steps(engine, run);
     release_processes(engine, run);
-    if (run->executing == 0 && run->processes == 0 && next_step(engine, run) < 0 &&
-        engine->fatal == OK)
+    settle_place(engine, run);
+    if (!has_more(engine, run) && run->executing == 0 && run->processes == 0 && engine->fatal == OK)
         ending_end(engine, run);
+}
+
+/* Whether a deadline of the run has come: its own, a retry's, a gate's. */
+static bool is_due(const struct engine *engine, const struct run *run)
+{
+    const struct step *steps = &engine->table.steps[run->step_first];
+    int64_t now = engine->loop->now_ms;
+
+    if (run->deadline_ms != 0 && run->deadline_ms <= now && run->outcome == OUTCOME_NONE)
+        return true;
+    for (unsigned i = 0; i < run->step_count; i++)
+        if ((steps[i].state == STEP_RETRYING ||
+             (steps[i].state == STEP_WAITING && steps[i].at_ms != 0)) &&
+            steps[i].at_ms <= now)
+            return true;
+    return false;
 }
 
 void engine_advance(struct engine *engine)
 {
-    int64_t now = engine->loop->now_ms;
-
     for (size_t i = 0; i < LIMIT_RUNS; i++) {
         struct run *run = &engine->table.runs[i];
-        if (run->status == RUN_NONE)
+        if (run->status == RUN_NONE || run->attention || !is_due(engine, run))
             continue;
-        if (run->deadline_ms != 0 && run->deadline_ms <= now && !run->timed_out)
-            run->attention = true;
-        if (!run->attention && run->executing == 0) {
-            const struct step *steps = table_steps(&engine->table, run);
-            for (unsigned s = 0; s < run->step_count; s++)
-                run->attention =
-                    run->attention || (steps[s].state == STEP_RETRYING && steps[s].at_ms <= now);
-        }
+        run->attention = true;
+        engine->work = true;
     }
     /* Looking at one may call for another look at others: rounds until all are quiet, each bounded by the table. */
     for (int round = 0; engine->work && round < 4; round++) {
@@ -249,11 +345,14 @@ int64_t engine_next_ms(const struct engine *engine)
         const struct run *run = &engine->table.runs[i];
         if (run->status == RUN_NONE)
             continue;
-        if (run->deadline_ms != 0 && !run->timed_out && (next < 0 || run->deadline_ms < next))
+        if (run->deadline_ms != 0 && run->outcome == OUTCOME_NONE &&
+            (next < 0 || run->deadline_ms < next))
             next = run->deadline_ms;
         for (unsigned s = 0; s < run->step_count; s++) {
             const struct step *step = &engine->table.steps[run->step_first + s];
-            if (step->state == STEP_RETRYING && (next < 0 || step->at_ms < next))
+            bool timed =
+                step->state == STEP_RETRYING || (step->state == STEP_WAITING && step->at_ms != 0);
+            if (timed && (next < 0 || step->at_ms < next))
                 next = step->at_ms;
         }
     }
@@ -287,7 +386,7 @@ void engine_resume(struct engine *engine, bool crashed)
         struct run *run = &engine->table.runs[i];
         if (run->status == RUN_NONE)
             continue;
-        if (run->status == RUN_RUNNING || run->status == RUN_WAITING) {
+        if (run->status == RUN_RUNNING) {
             run->counted = true;
             engine->table.in_flight++;
         }
@@ -304,6 +403,8 @@ void engine_resume(struct engine *engine, bool crashed)
                                   crashed ? "the daemon crashed" : "the daemon was stopped");
             if (steps[s].state == STEP_RETRYING)
                 steps[s].at_ms = engine->loop->now_ms;
+            if (steps[s].state == STEP_WAITING)
+                waiting_resume(engine, run, s);
             if (steps[s].plan_length == 0 && !run_has_ended(run->status)) {
                 struct failure failure;
                 failure_set(&failure, FAILURE_TEMPLATE, "the run's plan.json is gone or damaged");

@@ -101,7 +101,16 @@ struct process {
 
 /* --- work in helpers on behalf of a caller (run/job.c) ------------------------------------------------------------- */
 
-enum job_kind { JOB_FREE, JOB_SUBMIT, JOB_COMPARE, JOB_LIST, JOB_SHOW, JOB_STATUS, JOB_ARTIFACTS };
+enum job_kind {
+    JOB_FREE,
+    JOB_SUBMIT,
+    JOB_COMPARE,
+    JOB_LIST,
+    JOB_SHOW,
+    JOB_STATUS,
+    JOB_ARTIFACTS,
+    JOB_ANSWERS
+};
 
 struct job {
     enum job_kind kind;
@@ -111,6 +120,8 @@ struct job {
     char run_id[LIMIT_RUN_ID + 1];
     char workflow_id[LIMIT_NAME + 1];
     char actor[LIMIT_KEY + 1];
+    char step_id[LIMIT_NAME + 1];
+    struct str fields; /* of an input step; a view as the next */
     struct str inputs; /* a view of the request, good until the helper was forked */
     size_t labels_n;
     char labels_text[LIMIT_LABELS * (6 * LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE +
@@ -178,12 +189,15 @@ struct json_writer *event_begin(struct engine *engine, struct run *run, enum run
 /* Ends it and applies it to the run and step. `memo` writers, where needed, come in between. */
 struct json_writer *event_memo(struct engine *engine);
 bool event_end(struct engine *engine, struct run *run, enum run_event type, int step);
-/* The same for step.completed with an inline value of so many bytes.  False: the event was too large, nothing happened. */
-bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step,
-                     uint32_t value_bytes);
-/* The same, and tells the event's place. */
-bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step,
-                  uint32_t value_bytes, struct journal_place *place);
+/* The same with what else belongs to an event: members are zero where they do not apply. */
+struct event_end {
+    uint32_t value_bytes;              /* step.completed: of an inline value */
+    bool denied;                       /* it denies the run */
+    const struct rpc_command *command; /* the command that caused it, to be remembered with it */
+    struct journal_place *place;       /* out: where it stands */
+};
+bool event_end_full(struct engine *engine, struct run *run, enum run_event type, int step,
+                    const struct event_end *how);
 /* What run.created fills of a slot besides its numbers; false when that is malformed. */
 bool event_take_created(struct run *run, struct str data, const char *digest);
 /* Both for an event with fixed data: a reason, or nothing. */
@@ -319,6 +333,9 @@ void attempt_fail_early(struct engine *engine, struct run *run, unsigned step,
                         enum failure_kind kind, const char *message);
 void attempt_interrupt(struct engine *engine, struct run *run, unsigned step, const char *reason);
 
+/* The `by` of a decision that a timeout made. */
+#define WAITING_TIMEOUT "timeout"
+
 enum step_start {
     STEP_STARTS,
     STEP_WAITS /* for a free place */,
@@ -332,6 +349,8 @@ void ending_cancel(struct engine *engine, struct run *run);
 /* With a failure of the run itself, or (NULL) that of its failed step. */
 void ending_fail(struct engine *engine, struct run *run, const struct failure *failure);
 void engine_attend_all(struct engine *engine);
+/* Says run.started where there is a place; its steps come with the next engine_advance(). */
+void engine_let_in(struct engine *engine, struct run *run);
 
 /* --- for the daemon -------------------------------------------------------------------------------------------------- */
 

@@ -17,13 +17,24 @@ struct change {
     int64_t time_ms;
     struct journal_place place;
     uint32_t value_bytes; /* step.completed: of an inline value */
+    bool denied;          /* this event denies the run */
 };
+
+static void count_step(struct run *run, enum step_state state, int by)
+{
+    if (state == STEP_EXECUTING)
+        run->active = (uint8_t)(run->active + by);
+    if (state == STEP_WAITING)
+        run->waiting = (uint8_t)(run->waiting + by);
+}
 
 static void apply_step(struct run *run, struct step *step, const struct change *change)
 {
     enum step_state before = step->state;
 
     step->state = (uint8_t)step_next(before, change->type);
+    count_step(run, before, -1);
+    count_step(run, step->state, 1);
     switch (change->type) {
     case EVENT_STEP_STARTED:
         step->attempt = (uint8_t)change->attempt;
@@ -33,6 +44,14 @@ static void apply_step(struct run *run, struct step *step, const struct change *
     case EVENT_STEP_INTERRUPTED:
         step->interruptions++;
         break;
+    case EVENT_RUN_WAITING:
+        step->ended = change->place;
+        break;
+    case EVENT_RUN_RESUMED:
+    case EVENT_RUN_INPUT_SUBMITTED:
+        step->ended = change->place;
+        step->decided = true;
+        break;
     case EVENT_STEP_COMPLETED:
         run->inline_bytes += change->value_bytes;
         break;
@@ -40,9 +59,17 @@ static void apply_step(struct run *run, struct step *step, const struct change *
         break;
     }
     if (!step_has_ended(before) && step_has_ended(step->state)) {
-        step->ended = change->place;
+        if (!step->decided)
+            step->ended = change->place;
         step->at_ms = change->time_ms;
     }
+}
+
+/* Of runs that have begun and not ended: whether anything moves, or all waits for somebody's answer. */
+static void settle_status(struct run *run)
+{
+    if (run->status == RUN_RUNNING || run->status == RUN_WAITING)
+        run->status = run->waiting > 0 && run->active == 0 ? RUN_WAITING : RUN_RUNNING;
 }
 
 /* ERR_INVALID where the event cannot happen to this run. */
@@ -59,6 +86,12 @@ static enum err apply(struct run_table *table, struct run *run, const struct cha
     run->status = (uint8_t)status;
     if (step != NULL)
         apply_step(run, step, change);
+    settle_status(run);
+    if (change->denied && run->outcome == OUTCOME_NONE) {
+        run->outcome = OUTCOME_DENIED;
+        run->failed_step = (uint8_t)change->step;
+        run->failed = change->place;
+    }
 
     switch (change->type) {
     case EVENT_RUN_CREATED:
@@ -148,23 +181,29 @@ static bool needs_step_memo(enum run_event type, int step)
     return step != STEP_NONE && !is_lazy(type);
 }
 
-bool event_end_at(struct engine *engine, struct run *run, enum run_event type, int step,
-                  uint32_t value_bytes, struct journal_place *place)
+bool event_end_full(struct engine *engine, struct run *run, enum run_event type, int step,
+                    const struct event_end *how)
 {
     struct change change = {.type = type,
                             .step = step,
                             .n = run->n + 1,
                             .time_ms = engine->loop->wall_ms,
                             .attempt = attempt_of(engine, run, type, step),
-                            .value_bytes = value_bytes};
+                            .value_bytes = how->value_bytes,
+                            .denied = how->denied};
 
     if (engine->fatal != OK)
         return false;
-    if (needs_step_memo(type, step)) {
+    if (needs_step_memo(type, step) || how->command != NULL) {
         struct json_writer *memo = journal_memo(engine->journal);
-        json_put_i64(memo, "step", step);
-        if (value_bytes > 0)
-            json_put_u64(memo, "inline", value_bytes);
+        if (step != STEP_NONE)
+            json_put_i64(memo, "step", step);
+        if (how->value_bytes > 0)
+            json_put_u64(memo, "inline", how->value_bytes);
+        if (how->denied)
+            json_put_bool(memo, "denied", true);
+        if (how->command != NULL)
+            command_write(memo, how->command, run->id, NULL);
     }
     enum err err = journal_end(engine->journal, is_lazy(type), &change.seq, &change.place);
     if (err == ERR_TOO_LARGE)
@@ -173,21 +212,17 @@ bool event_end_at(struct engine *engine, struct run *run, enum run_event type, i
         engine->fatal = err;
         return false;
     }
+    if (how->command != NULL)
+        command_remember(&engine->commands, how->command, run->id, NULL);
     ASSERT(apply(&engine->table, run, &change) == OK);
-    *place = change.place;
+    if (how->place != NULL)
+        *how->place = change.place;
     return true;
-}
-
-bool event_end_value(struct engine *engine, struct run *run, enum run_event type, int step,
-                     uint32_t value_bytes)
-{
-    struct journal_place place;
-    return event_end_at(engine, run, type, step, value_bytes, &place);
 }
 
 bool event_end(struct engine *engine, struct run *run, enum run_event type, int step)
 {
-    return event_end_value(engine, run, type, step, 0);
+    return event_end_full(engine, run, type, step, &(struct event_end){.place = NULL});
 }
 
 void event_reason(struct engine *engine, struct run *run, enum run_event type, int step,
@@ -228,6 +263,7 @@ static const struct json_field event_fields[] = {
 };
 
 struct memo {
+    bool denied;
     int64_t step, inline_bytes, steps, concurrency, max_parallel, timeout_ms;
     char digest[65];
     struct str command;
@@ -235,6 +271,7 @@ struct memo {
 
 static const struct json_field memo_fields[] = {
     {"step", JSON_FIELD_INTEGER, 0, offsetof(struct memo, step), 0, 0, LIMIT_STEPS - 1},
+    {"denied", JSON_FIELD_BOOLEAN, 0, offsetof(struct memo, denied), 0, 0, 0},
     {"inline", JSON_FIELD_INTEGER, 0, offsetof(struct memo, inline_bytes), 0, 0, LIMIT_MESSAGE},
     {"steps", JSON_FIELD_INTEGER, 0, offsetof(struct memo, steps), 0, 0, LIMIT_STEPS},
     {"concurrency", JSON_FIELD_INTEGER, 0, offsetof(struct memo, concurrency), 0, 0, UINT16_MAX},
@@ -273,7 +310,8 @@ static enum err replay_event(struct engine *engine, const struct journal_record 
     struct change change = {.step = (int)memo->step,
                             .seq = record->seq,
                             .place = record->place,
-                            .value_bytes = (uint32_t)memo->inline_bytes};
+                            .value_bytes = (uint32_t)memo->inline_bytes,
+                            .denied = memo->denied};
 
     if (json_read(record->event, event_fields, sizeof event_fields / sizeof event_fields[0], &event,
                   &problem) != OK ||

@@ -1,6 +1,7 @@
 /* Submissions, and answers that must be worked out from files: each in a helper process, so that a large project, a slow disk or a hostile
  * pattern holds up its own caller alone.  A job's views of the request are good until the helper has been forked: it has its own copy. */
 #include "run/job.h"
+#include "run/waiting.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -77,6 +78,9 @@ static int job_work(void *context, struct out *answer)
     case JOB_SHOW:
         project_show(engine->workspace, engine->project, str_of(job->workflow_id), answer);
         break;
+    case JOB_ANSWERS:
+        project_answers(engine->workspace, job->fields, job->inputs, answer);
+        break;
     case JOB_STATUS:
     case JOB_ARTIFACTS:
         return write_ended(job, answer);
@@ -87,15 +91,6 @@ static int job_work(void *context, struct out *answer)
 }
 
 /* --- what became of it ----------------------------------------------------------------------------------------------------- */
-
-static void answer_run(struct engine *engine, struct rpc_call *call, struct run *run)
-{
-    struct json_writer writer, *w = rpc_answer_begin(call, &writer);
-    if (w == NULL)
-        return;
-    view_run(engine, w, run, true);
-    rpc_answer_end(call, w);
-}
 
 static void refuse_busy(struct engine *engine, struct rpc_call *call, const char *what)
 {
@@ -175,11 +170,9 @@ static void accept_run(struct engine *engine, struct job *job,
     if (job->call.command.present)
         command_remember(&engine->commands, &job->call.command, run->id, NULL);
     engine_attend(engine, run);
-    /* So that the answer says what holds when it is read: a run for which there is a place has begun. */
-    engine_advance(engine);
-    run = table_find(&engine->table, str_of(job->run_id));
-    if (run != NULL)
-        answer_run(engine, &job->call, run);
+    /* The answer says what holds when it is read: a run for which there is a place has begun. */
+    engine_let_in(engine, run);
+    engine_answer_run(engine, &job->call, run);
 }
 
 static bool is_same(struct engine *engine, const struct job *job, const char *digest)
@@ -226,6 +219,31 @@ static void on_submitted(struct engine *engine, struct job *job, struct str resu
     }
 }
 
+/* The answers fit their fields.  Others may have answered meanwhile: the first record in the journal wins. */
+static void on_answers(struct engine *engine, struct job *job, struct str result)
+{
+    struct run *run = table_find(&engine->table, str_of(job->run_id));
+    struct str answers;
+    unsigned step;
+
+    if (run == NULL) {
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" has ended meanwhile", job->run_id);
+        engine_refuse(engine, &job->call, &error);
+        return;
+    }
+    if (!waiting_find(engine, &job->call, run, WAITING_INPUT, job->step_id, &step))
+        return;
+    if (!json_member(result, "answers", &answers) ||
+        !waiting_submit(engine, run, step, answers, job->actor, &job->call)) {
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_INVALID_INPUT, "the answers are too long for an event");
+        engine_refuse(engine, &job->call, &error);
+        return;
+    }
+    engine_answer_run(engine, &job->call, run);
+}
+
 static void on_job_done(struct helper *helper, enum err outcome, struct str answer, int exit_code)
 {
     struct job *job = helper->owner;
@@ -246,6 +264,8 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
         engine_refuse(engine, &job->call, &error);
     } else if (job->kind == JOB_SUBMIT || job->kind == JOB_COMPARE) {
         on_submitted(engine, job, read.result, str_range(job->labels_text, job->labels_n));
+    } else if (job->kind == JOB_ANSWERS) {
+        on_answers(engine, job, read.result);
     } else {
         rpc_answer_raw(&job->call, read.result);
     }
@@ -288,7 +308,7 @@ bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id
     struct job *job;
 
     if (run != NULL) {
-        answer_run(engine, call, run);
+        engine_answer_run(engine, call, run);
         return true;
     }
     if (table_find_ended(&engine->table, str_of(run_id)) == NULL) {
@@ -300,6 +320,24 @@ bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id
         return false;
     (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
     return start_job(engine, call, job, JOB_STATUS);
+}
+
+bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, unsigned step,
+                 struct str answers, const char *actor)
+{
+    struct job *job = find_free(engine);
+    char output[LIMIT_NAME + 1];
+
+    if (job == NULL)
+        return false;
+    memcpy(job->run_id, run->id, sizeof job->run_id);
+    (void)str_copy(str_of(actor), job->actor, sizeof job->actor);
+    /* Both views are good until the helper has been forked. */
+    job->inputs = answers;
+    if (source_names(engine, run, step, job->step_id, output) != OK ||
+        !waiting_fields(engine, run, step, &job->fields))
+        job->fields = STR("{}");
+    return start_job(engine, call, job, JOB_ANSWERS);
 }
 
 void run_on_artifacts(void *context, struct rpc_call *call, struct str params)

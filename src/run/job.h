@@ -6,6 +6,9 @@
 
 /* Answers with the run as it is: at once, or by a helper where it has ended.  False: no helper is free, nothing was done. */
 bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id);
+/* Checks the answers of an open input step in a helper, then submits them.  False: no helper is free. */
+bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, unsigned step,
+                 struct str answers, const char *actor);
 /* Whether the command with this key is being worked on. */
 bool job_has_command(const struct engine *engine, const char *key);
 
@@ -14,5 +17,8 @@ void engine_refuse(struct engine *engine, struct rpc_call *call, const struct rp
 void engine_refuse_run(struct engine *engine, struct rpc_call *call, const char *run_id);
 /* A command that caused no event of its own has a record of its own. */
 void engine_remember(struct engine *engine, const struct rpc_command *command, const char *run_id);
+
+/* Answers with the run as it is now. */
+void engine_answer_run(struct engine *engine, struct rpc_call *call, struct run *run);
 
 #endif

@@ -1,8 +1,10 @@
 /* The methods on runs that are answered at once (contract §5); those that need a helper stand in run/job.c. */
 #include "run/engine.h"
 #include "run/job.h"
+#include "run/waiting.h"
 
 #include "base/assert.h"
+#include "json/check.h"
 #include "json/read.h"
 
 #include <string.h>
@@ -137,20 +139,15 @@ struct run_params {
     }
 
 /* The run, or NULL after an answer that says why not. */
-static struct run *find_waiting(struct engine *engine, struct rpc_call *call, const char *run_id,
-                                const char *why)
+static struct run *find_live(struct engine *engine, struct rpc_call *call, const char *run_id)
 {
     struct run *run = table_find(&engine->table, str_of(run_id));
     struct ended_run *ended = table_find_ended(&engine->table, str_of(run_id));
 
-    if (run == NULL && ended == NULL) {
+    if (run == NULL && ended == NULL)
         engine_refuse_run(engine, call, run_id);
-        return NULL;
-    }
-    if (run == NULL || run->status != RUN_WAITING) {
-        refuse_state(engine, call, run_id, run == NULL ? ended->status : run->status, why);
-        return NULL;
-    }
+    else if (run == NULL)
+        refuse_state(engine, call, run_id, ended->status, "it has ended");
     return run;
 }
 
@@ -173,7 +170,14 @@ void run_on_resume(void *context, struct rpc_call *call, struct str params)
         rpc_refuse_params(call, "decision", "must be \"approve\" or \"deny\"");
         return;
     }
-    (void)find_waiting(context, call, read.run_id, "no gate of it is open");
+    struct engine *engine = context;
+    struct run *run = find_live(engine, call, read.run_id);
+    unsigned step;
+    if (run == NULL || !waiting_find(engine, call, run, WAITING_GATE, read.step_id, &step))
+        return;
+    waiting_decide(engine, run, step, strcmp(read.decision, "approve") == 0, read.text, read.actor,
+                   call);
+    engine_answer_run(engine, call, run);
 }
 
 void run_on_submit_input(void *context, struct rpc_call *call, struct str params)
@@ -187,8 +191,18 @@ void run_on_submit_input(void *context, struct rpc_call *call, struct str params
     };
     struct run_params read = {.answers = STR_NONE};
 
-    if (rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read))
-        (void)find_waiting(context, call, read.run_id, "no input step of it is open");
+    struct engine *engine = context;
+    if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read))
+        return;
+    if (read.answers.n > LIMIT_INPUTS || json_check(read.answers, LIMIT_VALUE_DEPTH, NULL) != OK) {
+        rpc_refuse_params(call, "answers", "are longer than half a message, or nested too deep");
+        return;
+    }
+    struct run *run = find_live(engine, call, read.run_id);
+    unsigned step;
+    if (run != NULL && waiting_find(engine, call, run, WAITING_INPUT, read.step_id, &step) &&
+        !job_answers(engine, call, run, step, read.answers, read.actor))
+        call->again = true;
 }
 
 /* --- cancel ---------------------------------------------------------------------------------------------------------------- */
@@ -224,17 +238,19 @@ void run_on_cancel(void *context, struct rpc_call *call, struct str params)
             return;
         json_put_text(w, "reason", read.text[0] == '\0' ? NULL : read.text);
         event_who(w, call, read.actor);
-        if (call->command.present) {
-            command_write(event_memo(engine), &call->command, run->id, NULL);
-            command_remember(&engine->commands, &call->command, run->id, NULL);
-        }
-        (void)event_end(engine, run, EVENT_RUN_CANCEL_REQUESTED, STEP_NONE);
+        (void)event_end_full(
+            engine, run, EVENT_RUN_CANCEL_REQUESTED, STEP_NONE,
+            &(struct event_end){.command = call->command.present ? &call->command : NULL});
         engine_attend(engine, run);
     } else if (call->command.present) {
         engine_remember(engine, &call->command, read.run_id);
     }
-    struct json_writer writer;
-    w = rpc_answer_begin(call, &writer);
+    engine_answer_run(engine, call, run);
+}
+
+void engine_answer_run(struct engine *engine, struct rpc_call *call, struct run *run)
+{
+    struct json_writer writer, *w = rpc_answer_begin(call, &writer);
     if (w == NULL)
         return;
     view_run(engine, w, run, true);

@@ -21,6 +21,25 @@ static enum err missing(const struct scope *scope, struct str path, const char *
 
 /* --- values of steps ------------------------------------------------------------------------------------------------ */
 
+/* Of a gate, {"decision","actor","comment"}; of an input step, the answers: from the event that decided. */
+static enum err value_of_decision(const struct scope *scope, struct str data,
+                                  struct resolved *resolved)
+{
+    static const char *const members[] = {"decision", "actor", "comment"};
+    struct out out = OUT_ON(scope->engine->scratch.value);
+    struct json_writer w = json_writer(&out);
+    struct str raw;
+
+    if (json_member(data, "answers", &resolved->raw))
+        return OK;
+    json_object(&w);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        json_put_raw(&w, members[i], json_member(data, members[i], &raw) ? raw : STR_NONE);
+    json_object_end(&w);
+    resolved->raw = out_view(&out);
+    return OK;
+}
+
 enum err resolve_step(const struct scope *scope, unsigned index, struct resolved *resolved)
 {
     const struct step *step = &table_steps(&scope->engine->table, scope->run)[index];
@@ -34,6 +53,8 @@ enum err resolve_step(const struct scope *scope, unsigned index, struct resolved
         return err;
     if (json_member(data, "value", &resolved->raw))
         return OK;
+    if (step->decided)
+        return value_of_decision(scope, data, resolved);
     resolved->artifact = json_member(data, "artifact", &resolved->raw);
     return resolved->artifact ? OK : ERR_DAMAGED;
 }

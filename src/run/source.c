@@ -107,6 +107,21 @@ static unsigned integration_number(struct str integrations, struct str uses)
     return UINT8_MAX;
 }
 
+static void note_needs(struct engine *engine, struct run *run, unsigned index, struct str needs)
+{
+    struct step_needs *set = &engine->table.needs[run->step_first + index];
+    struct json_walk walk = json_walk(needs);
+    struct str ignored, value;
+    int64_t needed;
+
+    if (!run->graph) /* the places may have served another plan */
+        memset(&engine->table.needs[run->step_first], 0, run->step_count * sizeof *set);
+    run->graph = true;
+    while (json_walk_next(&walk, &ignored, &value))
+        if (json_integer(value, &needed) && needed >= 0 && needed < run->step_count)
+            set->bits[needed / 32] |= UINT32_C(1) << (needed % 32);
+}
+
 enum err source_index_plan(struct engine *engine, struct run *run)
 {
     struct str integrations, raw, value;
@@ -128,6 +143,8 @@ enum err source_index_plan(struct engine *engine, struct run *run)
         step->integration = json_member(raw, "uses", &value)
                                 ? (uint8_t)integration_number(integrations, value)
                                 : UINT8_MAX;
+        if (json_member(raw, "needs", &value) && json_type(value) == JSON_ARRAY)
+            note_needs(engine, run, i, value);
         step->may_fail = json_member(raw, "continue_on_error", &value) && json_is_true(value);
         source_text(raw, "when", when, sizeof when);
         step->when = strcmp(when, "failure") == 0  ? WHEN_FAILURE

@@ -1,5 +1,5 @@
 /* Starting a step: judges its `if`, takes a process for it, says step.started.  Starts nothing itself: that is for after the commit. */
-#include "run/engine.h"
+#include "run/waiting.h"
 
 #include "json/read.h"
 #include "project/condition.h"
@@ -84,9 +84,11 @@ enum step_start step_start(struct engine *engine, struct run *run, unsigned step
             return STEP_ENDS;
         }
     }
-    if (engine->executing >= LIMIT_STEPS_EXECUTING)
-        return STEP_WAITS;
     if (source_step(engine, run, step, &raw) != OK)
+        return STEP_WAITS;
+    if (json_member(raw, "kind", &value) && !json_string_is(value, "uses"))
+        return waiting_open(engine, run, step, raw);
+    if (engine->executing >= LIMIT_STEPS_EXECUTING)
         return STEP_WAITS;
     source_text(raw, "uses", name, sizeof name);
     if (json_member(raw, "timeout_ms", &value))

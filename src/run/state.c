@@ -31,10 +31,10 @@ static const char *const status_names[RUN_STATUSES] = {
 };
 
 static const char *const state_names[STEP_STATES] = {
-    [STEP_PENDING] = "pending",         [STEP_EXECUTING] = "running",
-    [STEP_RETRYING] = "retrying",       [STEP_COMPLETED] = "completed",
-    [STEP_INTERRUPTED] = "interrupted", [STEP_FAILED] = "failed",
-    [STEP_SKIPPED] = "skipped",
+    [STEP_WAITING] = "waiting",     [STEP_PENDING] = "pending",
+    [STEP_EXECUTING] = "running",   [STEP_RETRYING] = "retrying",
+    [STEP_COMPLETED] = "completed", [STEP_INTERRUPTED] = "interrupted",
+    [STEP_FAILED] = "failed",       [STEP_SKIPPED] = "skipped",
 };
 
 const char *run_event_name(enum run_event event)
@@ -130,6 +130,11 @@ enum step_state step_next(enum step_state state, enum run_event event)
         return state == STEP_PENDING || state == STEP_RETRYING || state == STEP_INTERRUPTED
                    ? STEP_EXECUTING
                    : STEP_STATES;
+    case EVENT_RUN_WAITING:
+        return state == STEP_EXECUTING ? STEP_WAITING : STEP_STATES;
+    case EVENT_RUN_RESUMED:
+    case EVENT_RUN_INPUT_SUBMITTED:
+        return state == STEP_WAITING ? STEP_EXECUTING : STEP_STATES;
     case EVENT_STEP_SKIPPED:
         return state == STEP_PENDING ? STEP_SKIPPED : STEP_STATES;
     case EVENT_STEP_INTERRUPTED:

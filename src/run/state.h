@@ -10,7 +10,9 @@
  *                        │              waiting ─┴─► cancelled        (a template in `if`)      │
  *                        └────────────────────────► cancelled                                 └─► failed
  *
- * A step that waits at a gate or for input is executing too; the run is `waiting` when all that executes waits so. */
+ * A gate or an input step goes from executing to waiting (run.waiting), back to executing when it was decided (run.resumed,
+ * run.input_submitted), and from either to failed.  The run is `waiting` when a step waits and none executes: the table settles that
+ * after every event, as one event alone cannot tell. */
 #ifndef RUN_STATE_H
 #define RUN_STATE_H
 
@@ -31,6 +33,7 @@ enum run_status {
 enum step_state {
     STEP_PENDING,
     STEP_EXECUTING,
+    STEP_WAITING, /* a gate or an input step that is open */
     STEP_RETRYING,
     STEP_INTERRUPTED,
     STEP_COMPLETED,

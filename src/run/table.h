@@ -14,12 +14,15 @@ struct step {
     uint8_t state; /* enum step_state */
     uint8_t when;  /* enum step_when */
     uint8_t attempt, interruptions;
-    bool may_fail;       /* continue_on_error */
+    bool may_fail; /* continue_on_error */
+    bool decided;  /* a gate or input step that was answered: `ended` is the event that says how */
     uint8_t integration; /* index among the plan's, for "who needs this process later" */
     uint32_t plan_offset, plan_length; /* its line in plan.json */
-    struct journal_place ended;        /* the event that ended it: its value, its error */
-    int64_t started_ms;                /* wall clock; 0: not yet */
-    int64_t at_ms; /* retrying: monotonic time of the next attempt; ended: wall clock */
+    struct journal_place
+        ended;          /* the event that ended it, with its value or error; waiting: run.waiting */
+    int64_t started_ms; /* wall clock; 0: not yet */
+    int64_t
+        at_ms; /* retrying, waiting: monotonic time of the next attempt, of the end of waiting (0: none); ended: wall clock */
 };
 _Static_assert(sizeof(struct step) <= 48, "step records are the table's bulk");
 
@@ -32,6 +35,9 @@ struct run {
     uint8_t failed_step; /* where outcome is OUTCOME_FAILED by a step; else LIMIT_STEPS */
     uint8_t executing;   /* steps in flight in this daemon's life */
     uint8_t processes;   /* integration processes that are not gone */
+    uint8_t active;      /* steps whose state is executing */
+    uint8_t waiting;     /* steps whose state is waiting */
+    bool graph;          /* some step has `needs` */
     bool attention;      /* something happened: the engine looks at it in this turn */
     bool counted;        /* holds one of the places in flight */
     bool timed_out;      /* its own timeout decided the outcome */
@@ -64,9 +70,15 @@ struct ended_run {
     int64_t created_ms, started_ms, ended_ms;
 };
 
+/* Which steps a step needs, in plans that say so; kept apart, as most plans do not. */
+struct step_needs {
+    uint32_t bits[(LIMIT_STEPS + 31) / 32];
+};
+
 struct run_table {
     struct run runs[LIMIT_RUNS];
     struct step steps[LIMIT_STEP_RECORDS];
+    struct step_needs needs[LIMIT_STEP_RECORDS]; /* at the places of the steps; of graphs alone */
     struct ended_run ended[LIMIT_RETAIN_RUNS];
     unsigned count;     /* runs that have not ended */
     unsigned in_flight; /* of these, those that hold a place in flight */

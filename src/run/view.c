@@ -1,5 +1,5 @@
 /* Runs as callers see them (contract §5): the run object of run.status, the rows of runs.list, hello's summary. */
-#include "run/engine.h"
+#include "run/waiting.h"
 
 #include "base/log.h"
 #include "json/read.h"
@@ -70,13 +70,13 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
     json_put_text(w, "run_id", run->id);
     json_put_text(w, "workflow_id", run->workflow_id);
     json_put_text(w, "status", run_status_name(run->status));
-    json_put_null(w, "waiting_for");
-    json_put_null(w, "waiting");
+    waiting_write(engine, w, run);
     if (whole) {
         put_steps(engine, w, run);
         json_put_null(w, "outputs");
     }
-    put_error(engine, w, run->failed);
+    put_error(engine, w,
+              run->outcome == OUTCOME_FAILED ? run->failed : (struct journal_place){0, 0, 0});
     read_created(engine, run->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", run->created_ms);
