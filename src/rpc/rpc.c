@@ -286,24 +286,35 @@ void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reas
     rpc_answer_error(call, &error);
 }
 
-bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields,
-                size_t count, void *into)
+/* `inside` leads to the object that is read: "", or "command.". */
+static bool read_params(struct rpc_call *call, const char *inside, struct str params,
+                        const struct json_field *fields, size_t count, void *into)
 {
     struct json_field_error problem;
     struct rpc_error error;
+    char path[sizeof problem.path + 16];
+    struct out out = OUT_ON(path);
 
-    switch (json_read(params, fields, count, into, &problem)) {
-    case OK:
+    enum err err = json_read(params, fields, count, into, &problem);
+    if (err == OK)
         return true;
-    case ERR_EXISTS:
+    out_text(&out, inside);
+    out_text(&out, problem.path);
+    out_cstr(&out);
+    if (err == ERR_EXISTS) {
         rpc_error_set(&error, RPC_INVALID_REQUEST, "invalid request: params.%s is given twice",
-                      problem.path);
+                      path);
         rpc_answer_error(call, &error);
-        return false;
-    default:
-        rpc_refuse_params(call, problem.path, problem.reason);
-        return false;
+    } else {
+        rpc_refuse_params(call, path, problem.reason);
     }
+    return false;
+}
+
+bool rpc_params(struct rpc_call *call, struct str params, const struct json_field *fields,
+                size_t count, void *into)
+{
+    return read_params(call, "", params, fields, count, into);
 }
 
 /* The digest covers the params without `command`, byte for byte: the members' texts in their order, each closed by a line feed, which
@@ -349,7 +360,7 @@ static bool read_command(struct rpc_call *call, const struct rpc_method *method,
     struct command_params read = {.seq = 0};
 
     if (!rpc_params(call, params, outer, 1, &read) ||
-        !rpc_params(call, read.command, inner, 2, &read))
+        !read_params(call, "command.", read.command, inner, 2, &read))
         return false;
     if (read.key[0] == '\0') {
         rpc_refuse_params(call, "command.key", "must not be empty");
