@@ -133,6 +133,9 @@ static void on_client(struct loop_fd *node, unsigned ready)
 
     if ((ready & PORT_READABLE) == 0)
         return; /* writing is control_after_commit()'s */
+    /* A full buffer has no room to read into: what stands in it comes first. */
+    if (client->unread)
+        take_lines(client);
     for (int i = 0; i < READS_PER_TURN && may_dispatch(client); i++) {
         line_space(&client->reader, &to, &room);
         enum err err = port_read(node->fd, to, room, &got);
@@ -261,17 +264,21 @@ static void tell_events(struct control_client *client)
         loop_wake(client->control->loop); /* more stands there, for the next turn */
         return;
     }
-    if (err == ERR_FULL && client->out.n > 0)
+    if (err == ERR_FULL && client->out.n > 0) {
+        loop_wake(client->control->loop); /* it may be written at once, and nothing else may happen */
         return;
+    }
     if (err != OK && err != ERR_END) {
         log_error("control", "events cannot be read back: %s; the client is closed", err_text(err));
         client->closing = true;
         return;
     }
-    if ((done || !follow->follow) && out_room(&client->out) >= 512)
+    if ((done || !follow->follow) && out_room(&client->out) >= 512) {
         end_follow(client);
-    else if (done)
+    } else if (done || !follow->follow) {
         follow->follow = false; /* nothing more is wanted; the end is told when there is room */
+        loop_wake(client->control->loop);
+    }
 }
 
 struct events_params {
