@@ -123,7 +123,8 @@ static bool read_token(struct link *link, char *buffer, size_t size, struct str 
     *token = STR_NONE;
     if (path[0] == '\0')
         return true;
-    (void)port_stat(path, &link->token_stat);
+    if (port_stat(path, &link->token_stat) != OK)
+        memset(&link->token_stat, 0, sizeof link->token_stat);
     enum err err = port_read_file(path, buffer, size, &got);
     if (err != OK) {
         link_lost(link, LINK_AFTER_TOKEN, "the token file %s cannot be read: %s", path,

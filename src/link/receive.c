@@ -76,7 +76,7 @@ static bool take_one(struct link *link)
     case OK:
         break;
     case ERR_AGAIN:
-        return false;
+        return link->ws.has_more;
     case ERR_SYNTAX:
         if (link->state == LINK_CLOSING)
             link_finish(link);
@@ -102,6 +102,8 @@ static bool take_one(struct link *link)
                    "the gateway sent a binary message");
         return false;
     }
+    if (link->is_held) /* nothing was read meanwhile: that was our silence, not the gateway's */
+        link->heard_ms = link->loop->now_ms;
     link->is_held = !link_take_message(link, link->held);
     return !link->is_held;
 }

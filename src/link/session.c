@@ -54,6 +54,8 @@ static void drop_connection(struct link *link)
         port_close(link->socket.fd);
     }
     loop_timer_clear(link->loop, &link->again);
+    if (link->state == LINK_UPGRADING)
+        port_wipe(link->queue.bytes, link->queue.end); /* the token may still stand there */
     queue_clear(&link->queue);
     port_release(link->queue.bytes, sizeof link->queue.bytes);
     link->write_since_ms = 0;

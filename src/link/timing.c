@@ -12,8 +12,11 @@ static int64_t ping_at(const struct link *link)
     return last + heartbeat_ms(link) / 2;
 }
 
+/* A gateway that we do not read cannot be heard. */
 static int64_t dead_at(const struct link *link)
 {
+    if (link->is_held)
+        return INT64_MAX;
     return link->heard_ms + heartbeat_ms(link) * 3 / 2;
 }
 

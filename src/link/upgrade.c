@@ -24,7 +24,8 @@ void upgrade_start(struct upgrade *upgrade, char *buffer, size_t size, int64_t w
     out_text(request, url->path);
     out_text(request, " HTTP/1.1\r\nHost: ");
     out_text(request, url->is_literal ? "[" : "");
-    out_text(request, url->host);
+    /* A zone names an interface of this machine, and is nobody else's business. */
+    out_str(request, str_head(str_of(url->host), str_find(str_of(url->host), '%')));
     out_text(request, url->is_literal ? "]" : "");
     if (url->has_port) {
         out_byte(request, ':');

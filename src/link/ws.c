@@ -331,6 +331,7 @@ enum err ws_receive(struct ws *ws, struct str *message, bool *is_text)
 {
     size_t fills = ws->message_max / WS_INPUT + 2;
 
+    ws->has_more = false;
     if (ws->fault != NULL)
         return ERR_SYNTAX;
     if (ws->close_received)
@@ -347,6 +348,7 @@ enum err ws_receive(struct ws *ws, struct str *message, bool *is_text)
             return err;
         if (!hungry)
             continue;
+        ws->has_more = fills == 0;
         if (fills-- == 0)
             return ERR_AGAIN;
         err = ws_fill(ws);

@@ -40,6 +40,7 @@ struct ws {
     unsigned char control[WEBSOCKET_CONTROL_MAX];
     size_t control_n;
     bool is_draining; /* ws_reset() is feeding zeros */
+    bool has_more;    /* the last ERR_AGAIN was our bound on work, not the transport's end */
 
     /* sending */
     unsigned char output[WS_OUTPUT];

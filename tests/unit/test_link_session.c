@@ -875,6 +875,26 @@ static void link_pings_in_silence_and_gives_up_on_the_dead(void **state)
     UNTIL(t.connections == 2 && is_connected());
 }
 
+static void link_does_not_call_dead_whom_it_does_not_read(void **state)
+{
+    (void)state;
+    snprintf(
+        t.hello, sizeof t.hello,
+        "\"result\":{\"protocol\":1,\"gateway\":\"test\",\"heartbeat_s\":1,\"events\":{\"acked\":0}}}");
+    start();
+    UNTIL(is_connected());
+    for (int i = 0; i <= LIMIT_SUBMISSIONS; i++)
+        gateway_say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"later\"}");
+    UNTIL(t.link.is_held);
+    int64_t until = port_monotonic_ms() + 2000;
+    UNTIL(port_monotonic_ms() > until);
+    assert_true(is_connected());
+    rpc_resume(&t.kept[0]);
+    handle_echo(NULL, &t.kept[0], STR("{}"));
+    UNTIL(t.kept_count == LIMIT_SUBMISSIONS + 1);
+    assert_int_equal(t.connections, 1);
+}
+
 static void link_gives_up_on_a_gateway_that_takes_nothing(void **state)
 {
     (void)state;
@@ -1021,6 +1041,7 @@ int main(void)
         TEST(link_says_what_is_wrong_with_a_url),
         TEST(link_goes_to_the_next_url_at_each_failure),
         TEST(link_pings_in_silence_and_gives_up_on_the_dead),
+        TEST(link_does_not_call_dead_whom_it_does_not_read),
         TEST(link_gives_up_on_a_gateway_that_takes_nothing),
         TEST(link_does_not_wait_for_ever_for_words),
         TEST(link_stop_sends_what_is_left_and_closes),
