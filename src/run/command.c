@@ -1,6 +1,7 @@
 #include "run/command.h"
 
 #include "json/read.h"
+#include "json/utf8.h"
 
 #include <string.h>
 
@@ -23,6 +24,21 @@ static struct command_entry *take_place(struct command_table *table, const char 
     return entry;
 }
 
+/* As much of a message as fits, in whole characters: what is written must be what is read back, and a byte that is no UTF-8 would be
+ * written as three. */
+static void copy_message(const char *message, char *to, size_t size)
+{
+    struct out out = out_on(to, size - 1);
+    struct str rest = str_of(message);
+
+    while (rest.n > 0 && !out.overflow) {
+        size_t n = utf8_length(rest);
+        out_str(&out, n > 0 ? str_head(rest, n) : STR(UTF8_REPLACEMENT));
+        rest = str_from(rest, n > 0 ? n : 1);
+    }
+    to[out.n] = '\0';
+}
+
 static void fill(struct command_entry *entry, const struct rpc_command *command, const char *run_id,
                  const struct rpc_error *error)
 {
@@ -36,8 +52,7 @@ static void fill(struct command_entry *entry, const struct rpc_command *command,
         return;
     }
     entry->code = error->code;
-    (void)str_copy(str_head(str_of(error->message), sizeof entry->message - 1), entry->message,
-                   sizeof entry->message);
+    copy_message(error->message, entry->message, sizeof entry->message);
     (void)str_copy(str_of(error->data), entry->data, sizeof entry->data);
 }
 
