@@ -70,20 +70,20 @@ static enum err keep(struct intake *intake, struct str bytes, const char *spill_
     return write_spill(intake, bytes, intake->n);
 }
 
-static size_t skip_byte_order_mark(struct intake *intake, struct str bytes)
+/* The bytes that it takes.  Half a mark is no JSON: the check is given it and says so. */
+static enum err skip_byte_order_mark(struct intake *intake, struct str bytes, size_t *used)
 {
     static const char mark[] = "\xef\xbb\xbf";
-    size_t i = 0;
-    while (intake->bom < 3 && i < bytes.n) {
-        if (bytes.p[i] != mark[intake->bom]) {
-            /* Half a mark is no JSON; the check says so when it gets the first byte behind it. */
+    while (intake->bom < 3 && *used < bytes.n) {
+        if (bytes.p[*used] != mark[intake->bom]) {
+            struct str half = {mark, intake->bom};
             intake->bom = 3;
-            break;
+            return half.n > 0 ? json_scan_feed(&intake->scan, half) : OK;
         }
         intake->bom++;
-        i++;
+        ++*used;
     }
-    return i;
+    return OK;
 }
 
 enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
@@ -92,7 +92,10 @@ enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
     enum err err;
 
     ASSERT(!intake->whole);
-    *used = skip_byte_order_mark(intake, bytes);
+    *used = 0;
+    err = skip_byte_order_mark(intake, bytes, used);
+    if (err != OK)
+        return err;
     for (;;) {
         struct str rest = str_from(bytes, *used);
         if (rest.n == 0)

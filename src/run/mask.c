@@ -1,6 +1,9 @@
 #include "run/mask.h"
 
+#include "base/out.h"
 #include "json/read.h"
+#include "json/utf8.h"
+#include "port.h"
 
 #include <string.h>
 
@@ -30,12 +33,10 @@ static enum err add(struct mask *mask, struct str value)
     return OK;
 }
 
-enum err mask_learn(struct mask *mask, struct str value)
+static enum err add_with_lines(struct mask *mask, struct str value)
 {
     struct str line;
 
-    if (value.n < MASK_SHORTEST)
-        return ERR_INVALID;
     enum err err = add(mask, value);
     while (err == OK && value.n > 0) {
         (void)str_cut(value, '\n', &line, &value);
@@ -44,6 +45,28 @@ enum err mask_learn(struct mask *mask, struct str value)
         if (line.n >= MASK_SHORTEST)
             err = add(mask, line);
     }
+    return err;
+}
+
+enum err mask_learn(struct mask *mask, struct str value)
+{
+    char bytes[MASK_BYTES];
+    struct out written = OUT_ON(bytes);
+    struct str rest = value;
+
+    if (value.n < MASK_SHORTEST)
+        return ERR_INVALID;
+    enum err err = add_with_lines(mask, value);
+    if (err != OK || utf8_is_valid(value))
+        return err;
+    /* Events are UTF-8: bytes that are not come out as json/write.h puts them. */
+    while (rest.n > 0) {
+        size_t n = utf8_length(rest);
+        out_str(&written, n > 0 ? str_head(rest, n) : STR(UTF8_REPLACEMENT));
+        rest = str_from(rest, n > 0 ? n : 1);
+    }
+    err = written.overflow ? ERR_FULL : add_with_lines(mask, out_view(&written));
+    port_wipe(bytes, sizeof bytes);
     return err;
 }
 
@@ -102,10 +125,18 @@ static size_t decode(struct str inside, char utf8[4], size_t *n)
     return raw;
 }
 
-/* Raw bytes that a value takes at the head of `inside`, or 0. */
+static bool is_continuation(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Raw bytes that a value takes at the head of `inside`, or 0.  In JSON a value that is no UTF-8 must not cut a character: what is left
+ * would be no JSON. */
 static size_t match(struct str inside, struct str value, bool escaped)
 {
     size_t at = 0, matched = 0;
+    if (escaped && is_continuation(inside.p[0]))
+        return 0;
     while (matched < value.n) {
         char utf8[4];
         size_t n = 1, raw = 1;
@@ -120,7 +151,7 @@ static size_t match(struct str inside, struct str value, bool escaped)
         at += raw;
         matched += n;
     }
-    return at;
+    return escaped && at < inside.n && is_continuation(inside.p[at]) ? 0 : at;
 }
 
 static size_t match_any(const struct mask *mask, struct str inside, bool escaped)
