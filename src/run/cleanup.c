@@ -66,8 +66,8 @@ static void on_removed(struct helper *helper, enum err outcome, struct str answe
     engine_clean_up(engine);
 }
 
-/* The helper is a copy of this process: it knows which runs are retained at the moment when it starts, and those that begin later have
- * names that it does not see or directories that are listed in `jobs`. */
+/* The helper is a copy of this process: it knows which runs are retained, and which are being submitted (`jobs`), at the moment when it starts.
+ * Of others it would take the directories, so that no submission begins while it runs (run/job.c). */
 void engine_clean_up(struct engine *engine)
 {
     struct helper_job job = {.work = remover_work,

@@ -538,7 +538,9 @@ void run_on_start(void *context, struct rpc_call *call, struct str params)
         return;
     }
     struct job *job = find_free(engine);
-    if (job == NULL || (read.run_id[0] != '\0' && is_being_submitted(engine, read.run_id))) {
+    /* A directory made now would be one of nobody's to a remover that began before: it is waited for. */
+    if (job == NULL || (read.run_id[0] != '\0' && is_being_submitted(engine, read.run_id)) ||
+        (!known && helper_running(&engine->remover))) {
         call->again = true;
         return;
     }
