@@ -21,6 +21,9 @@ DAEMON = BUILD / "charter-daemon"
 
 pytestmark = pytest.mark.skipif(not DAEMON.exists(), reason="charter-daemon is not built")
 
+# Upper bounds of times are for machines that do nothing else; checkers of memory take their time.
+PATIENCE = 2 if os.environ.get("TEST_VARIANT", "plain") == "plain" else 10
+
 INTEGRATION = '''#!/usr/bin/python3
 import json, sys, time
 for line in sys.stdin:
@@ -76,6 +79,7 @@ class Process:
             return None
 
     def wait(self, condition, what, timeout=30):
+        timeout *= PATIENCE / 2
         end = time.monotonic() + timeout
         while True:
             value = condition()
@@ -121,7 +125,7 @@ class Process:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(30)
+            return self.process.wait(30 * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -434,7 +438,7 @@ def test_final_close_codes_end_all_dialling(gateway, start, code, state):
     link = daemon.wait_link(state)
     assert link["next_try_s"] is None and str(code) in link["last_error"]
     dials = len(gateway.dials)
-    time.sleep(1.5)
+    time.sleep(1.5)  # the first window of the usual pace would have passed
     assert len(gateway.dials) == dials
 
 
@@ -463,7 +467,7 @@ def test_retry_after_is_a_minimum(gateway, start):
     gateway.wait(lambda: gateway.dials)
     gateway.accept()
     gateway.wait_connected()
-    assert 2 <= gateway.dials[1][0] - gateway.dials[0][0] < 5
+    assert 2 <= gateway.dials[1][0] - gateway.dials[0][0] < 5 * PATIENCE
 
 
 def test_a_refused_token_is_read_again(start, project):
@@ -561,13 +565,13 @@ def test_fragments_and_pings_in_between_are_taken(gateway, start):
 def test_a_silent_gateway_is_declared_dead(start, project):
     with Gateway(heartbeat_s=2) as gateway:
         daemon = start("--gateway", gateway.url)
-        gateway.wait_connected()
-        time.sleep(4)  # pings are answered: it lives
+        connection = gateway.wait_connected()
+        gateway.wait(lambda: connection.socket.pings_in >= 4)  # answered: it lives
         assert len(gateway.connections) == 1
         frozen = time.monotonic()
         gateway.freeze()
-        daemon.wait(lambda: daemon.link()["state"] != "connected", "the loss is seen", 10)
-        assert 1.9 < time.monotonic() - frozen < 4.5
+        daemon.wait(lambda: daemon.link()["state"] != "connected", "the loss is seen")
+        assert 1.9 < time.monotonic() - frozen < 4.5 * PATIENCE
         assert "nothing heard for 3.0 s" in daemon.link()["last_error"]
         run_id = daemon.start_run()
         gateway.wait(lambda: len(gateway.dials) == 2)
@@ -582,7 +586,7 @@ def test_drain_leaves_and_comes_back_then(gateway, start):
     gateway.wait(lambda: connection.closed_at is not None)
     assert connection.close_code == 1001
     gateway.wait_connected(after=1)
-    assert 1.4 < gateway.dials[1][0] - connection.closed_at < 3
+    assert 1.4 < gateway.dials[1][0] - connection.closed_at < 3 * PATIENCE
     gateway.wait_ended(run_id)
 
 
@@ -592,8 +596,8 @@ def test_pause_keeps_runs_queued_until_the_session_ends(gateway, start):
     gateway.notify("daemon.pause")
     gateway.request("daemon.status")  # taken in order: the pause is in force now
     run_id = daemon.start_run()
-    time.sleep(0.5)
-    assert daemon.call("run.status", {"run_id": run_id})["status"] == "queued"
+    for _ in range(50):  # turns of the loop in which it could start
+        assert daemon.call("run.status", {"run_id": run_id})["status"] == "queued"
     gateway.notify("daemon.unpause")
     daemon.wait_run(run_id)
     gateway.notify("daemon.pause")

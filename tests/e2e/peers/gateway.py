@@ -536,6 +536,12 @@ class _Protocol(WebSocketServerProtocol):
     def __init__(self, gateway, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.gateway = gateway
+        self.pings_in = 0
+
+    async def pong(self, data=b""):
+        self.pings_in += 1  # the library answers each ping by this call
+        await super().pong(data)
+        self.gateway._tell()
 
     async def process_request(self, path, request_headers):
         gateway = self.gateway
