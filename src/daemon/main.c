@@ -14,12 +14,12 @@ static int run_daemon(struct daemon *daemon)
         return EXIT_STORAGE;
     }
     if (!daemon_start(daemon))
-        return daemon->exit_code;
+        return (int)daemon->exit_code;
     if (daemon->options.background)
         port_background_ready();
     while (daemon->phase != DAEMON_DONE)
         daemon_turn(daemon);
-    return daemon->exit_code;
+    return (int)daemon->exit_code;
 }
 
 int main(int argc, char **argv)
