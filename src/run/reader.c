@@ -462,8 +462,9 @@ static void take_bytes(struct engine *engine, struct process *process, struct st
         } else if (err != OK) {
             process_broke(engine, process, FAILURE_TOO_LARGE, "its line cannot be kept: %s",
                           port_last_error());
-        } else if (process->state == PROCESS_EXECUTING && has_second_answer(bytes) &&
-                   (json_scan_has(scan, INTAKE_RESULT) || json_scan_has(scan, INTAKE_ERROR))) {
+        } else if (process->state == PROCESS_EXECUTING &&
+                   (json_scan_has(scan, INTAKE_RESULT) || json_scan_has(scan, INTAKE_ERROR)) &&
+                   has_second_answer(bytes)) {
             process_broke(engine, process, FAILURE_PROTOCOL, "two answers to one request");
         } else {
             on_line(engine, process);
