@@ -109,7 +109,8 @@ enum job_kind {
     JOB_SHOW,
     JOB_STATUS,
     JOB_ARTIFACTS,
-    JOB_ANSWERS
+    JOB_ANSWERS,
+    JOB_DECIDED
 };
 
 struct job {
@@ -121,6 +122,7 @@ struct job {
     char workflow_id[LIMIT_NAME + 1];
     char actor[LIMIT_KEY + 1];
     char step_id[LIMIT_NAME + 1];
+    enum run_event decided; /* the event that a decision is looked for in */
     struct str fields; /* of an input step; a view as the next */
     struct str inputs; /* a view of the request, good until the helper was forked */
     size_t labels_n;
@@ -132,12 +134,21 @@ struct job {
 /* --- all of it ----------------------------------------------------------------------------------------------------- */
 
 /* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
+/* The names of a step, kept because every event of it asks for them. */
+struct source_names {
+    const struct run *run; /* NULL: nobody's */
+    uint64_t seq;          /* its created_seq: slots are used again */
+    unsigned index;
+    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+};
+
 struct engine_scratch {
     char step[LIMIT_PROJECT_FILE + 4096]; /* a step's line of plan.json */
     const struct run *step_run;           /* whose line that is; NULL: nobody's */
     uint64_t step_seq;                    /* its created_seq: slots are used again */
     unsigned step_index;
     struct str step_raw;
+    struct source_names names;                   /* those asked for last */
     char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
     char event[LIMIT_RECORD];                    /* an event read back */
     struct journal_place event_place;
@@ -220,7 +231,7 @@ enum err source_index_plan(struct engine *engine, struct run *run);
 enum err source_count_steps(const struct engine *engine, const char *run_id, unsigned *steps);
 /* The step's line as a raw object, in scratch.step. */
 enum err source_step(struct engine *engine, const struct run *run, unsigned index, struct str *raw);
-/* The step's id and the name of its output ("" for none), without touching the scratch. */
+/* The step's id and the name of its output ("" for none); the scratch's texts stay as they are. */
 enum err source_names(struct engine *engine, const struct run *run, unsigned index,
                       char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1]);
 enum err source_integrations(struct engine *engine, const struct run *run,
@@ -279,6 +290,8 @@ void sink_flush(struct request_sink *sink);
 /* A raw value with its templates resolved; artifacts named alone are hydrated where `hydrate`. */
 enum err request_value(const struct scope *scope, struct request_sink *sink, struct str raw,
                        bool hydrate);
+/* A raw string with its templates resolved, which stays a string even where one stands alone. */
+enum err request_string(const struct scope *scope, struct request_sink *sink, struct str raw);
 /* The whole request in flight of a process, with its line feed. */
 enum err request_generate(const struct scope *scope, struct request_sink *sink,
                           const struct process *process);
@@ -381,6 +394,9 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
 void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended);
 /* With steps and outputs; in a helper alone, as it uses the table up. False: its events are held no longer. */
 bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended);
+/* What -32011 says of an ended run (contract §7): its last decision of this kind, at that step or ("") at any. In a helper alone. */
+void view_decision(struct engine *engine, struct out *data, const struct ended_run *ended,
+                   enum run_event type, const char *step_id);
 /* The artifacts of a run, from its events; in a helper alone. */
 bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,
                     uint64_t created_seq);

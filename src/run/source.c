@@ -127,6 +127,9 @@ enum err source_index_plan(struct engine *engine, struct run *run)
     struct str integrations, raw, value;
     int fd;
 
+    /* The run has no created_seq yet: what was read for another one in this slot would pass for its own. */
+    engine->scratch.step_run = NULL;
+    engine->scratch.names.run = NULL;
     enum err err = open_plan(engine, run, &fd);
     if (err != OK)
         return err;
@@ -199,17 +202,17 @@ enum err source_step(struct engine *engine, const struct run *run, unsigned inde
     return err;
 }
 
-/* Names are asked for often and of many steps, so they stand at the head of a step's line and are read alone. */
-enum err source_names(struct engine *engine, const struct run *run, unsigned index,
-                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
+/* Names stand at the head of a step's line and are read alone. */
+static enum err read_names(const struct engine *engine, const struct run *run, unsigned index,
+                           struct source_names *names)
 {
-    const struct step *step = &table_steps(&engine->table, run)[index];
+    const struct step *step = &engine->table.steps[run->step_first + index];
     char head[512];
     size_t got, length = step->plan_length < sizeof head ? step->plan_length : sizeof head;
     struct str name, value;
     int fd;
 
-    id[0] = output[0] = '\0';
+    names->id[0] = names->output[0] = '\0';
     enum err err = length == 0 ? ERR_DAMAGED : open_plan(engine, run, &fd);
     if (err != OK)
         return err;
@@ -220,11 +223,28 @@ enum err source_names(struct engine *engine, const struct run *run, unsigned ind
     struct json_walk walk = json_walk(str_range(head, got));
     for (int i = 0; i < 2 && json_walk_next(&walk, &name, &value); i++) {
         if (json_string_is(name, "id"))
-            (void)json_string_copy(value, id, LIMIT_NAME + 1);
+            (void)json_string_copy(value, names->id, sizeof names->id);
         else if (json_string_is(name, "output"))
-            (void)json_string_copy(value, output, LIMIT_NAME + 1);
+            (void)json_string_copy(value, names->output, sizeof names->output);
     }
-    return id[0] == '\0' ? ERR_DAMAGED : OK;
+    return names->id[0] == '\0' ? ERR_DAMAGED : OK;
+}
+
+enum err source_names(struct engine *engine, const struct run *run, unsigned index,
+                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
+{
+    struct source_names *names = &engine->scratch.names;
+    enum err err = OK;
+
+    if (names->run != run || names->index != index || names->seq != run->created_seq) {
+        err = read_names(engine, run, index, names);
+        names->run = err == OK ? run : NULL;
+        names->seq = run->created_seq;
+        names->index = index;
+    }
+    memcpy(id, names->id, sizeof names->id);
+    memcpy(output, names->output, sizeof names->output);
+    return err;
 }
 
 /* A line of the form "key":value — the value. */
