@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "json/read.h"
+#include "json/utf8.h"
 #include "port.h"
 #include "project/template.h"
 
@@ -55,15 +56,30 @@ static void sink_text(struct request_sink *sink, const char *text)
     sink_add(sink, str_of(text));
 }
 
+/* In pieces of whole characters: half of one would be escaped as what is no UTF-8. */
 static void sink_escaped(struct request_sink *sink, struct str text)
 {
     char bytes[512];
     while (text.n > 0) {
         struct out out = OUT_ON(bytes);
         struct str piece = str_head(text, sizeof bytes / 6);
+        if (piece.n < text.n && utf8_cut(piece) > 0)
+            piece.n = utf8_cut(piece);
         json_escape(&out, piece);
         sink_add(sink, out_view(&out));
         text = str_from(text, piece.n);
+    }
+}
+
+/* Checked JSON, which goes into a line: line feeds between its tokens, as artifacts may have them, become spaces. */
+static void sink_json(struct request_sink *sink, struct str raw)
+{
+    while (raw.n > 0) {
+        struct str piece = str_head(raw, str_find(raw, '\n'));
+        sink_add(sink, piece);
+        if (piece.n < raw.n)
+            sink_add(sink, STR(" "));
+        raw = str_from(raw, piece.n + 1);
     }
 }
 
@@ -74,19 +90,13 @@ static bool sink_is_done(const struct request_sink *sink)
 
 /* --- artifacts ------------------------------------------------------------------------------------------------------ */
 
-/* Text files may cut a UTF-8 sequence at a chunk's end; whole sequences alone are escaped, the rest waits for the next chunk. */
-static size_t whole_sequences(struct str text)
+static enum err unreadable(const struct scope *scope, const struct artifact *artifact,
+                           const char *why)
 {
-    for (size_t back = 1; back <= 3 && back <= text.n; back++) {
-        unsigned char c = (unsigned char)text.p[text.n - back];
-        if (c < 0x80)
-            return text.n;
-        if (c >= 0xc0) {
-            size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-            return length > back ? text.n - back : text.n;
-        }
-    }
-    return text.n;
+    struct out reason = out_on(scope->reason, LIMIT_TEXT);
+    out_format(&reason, "artifact %s cannot be read: %s", artifact->path, why);
+    out_cstr(&reason);
+    return ERR_NOT_FOUND;
 }
 
 static enum err add_file(const struct scope *scope, struct request_sink *sink,
@@ -101,12 +111,8 @@ static enum err add_file(const struct scope *scope, struct request_sink *sink,
 
     out_format(&out, "%s/%s", scope->engine->project->root, artifact->path);
     enum err err = port_open(out_cstr(&out), PORT_READ, &fd);
-    if (err != OK) {
-        struct out reason = out_on(scope->reason, LIMIT_TEXT);
-        out_format(&reason, "artifact %s cannot be read: %s", artifact->path, port_last_error());
-        out_cstr(&reason);
-        return ERR_NOT_FOUND;
-    }
+    if (err != OK)
+        return unreadable(scope, artifact, port_last_error());
     uint64_t before = sink->at;
     if (is_text)
         sink_text(sink, "\"");
@@ -117,15 +123,18 @@ static enum err add_file(const struct scope *scope, struct request_sink *sink,
     sink->at += (uint64_t)offset;
     while (offset < artifact->bytes && !sink_is_done(sink)) {
         err = port_read_at(fd, bytes, sizeof bytes, offset, &got);
-        if (err != OK || got == 0)
+        if (err != OK || got == 0) {
+            err = unreadable(scope, artifact, err != OK ? port_last_error() : "it is too short");
             break;
+        }
         struct str piece = str_range(bytes, got);
-        if (is_text && offset + (int64_t)got < artifact->bytes)
-            piece.n = whole_sequences(piece);
+        /* A character that the read cut in two waits for the next one. */
+        if (is_text && offset + (int64_t)got < artifact->bytes && utf8_cut(piece) > 0)
+            piece.n = utf8_cut(piece);
         if (is_text)
             sink_escaped(sink, piece);
         else
-            sink_add(sink, piece);
+            sink_json(sink, piece);
         offset += (int64_t)piece.n;
     }
     port_close(fd);
@@ -144,7 +153,7 @@ static enum err add_value(const struct scope *scope, struct request_sink *sink,
         (strcmp(artifact.media_type, "application/json") == 0 ||
          str_starts_with(str_of(artifact.media_type), STR("text/"))))
         return add_file(scope, sink, &artifact);
-    sink_add(sink, value->raw);
+    sink_json(sink, value->raw);
     return OK;
 }
 
@@ -187,18 +196,13 @@ static void add_inside(struct request_sink *sink, struct str raw)
     }
 }
 
-static enum err add_string(const struct scope *scope, struct request_sink *sink, struct str raw,
-                           bool hydrate)
+enum err request_string(const struct scope *scope, struct request_sink *sink, struct str raw)
 {
-    struct str inside = template_inside(raw), path;
+    struct str inside = template_inside(raw);
     struct template_part part;
     struct resolved value;
     enum err err = OK;
 
-    if (template_is_whole(inside, &path)) {
-        err = resolve_path(scope, path, &value);
-        return err == OK ? add_value(scope, sink, &value, hydrate) : err;
-    }
     sink_text(sink, "\"");
     while (err == OK && (err = template_next(&inside, &part)) == OK) {
         if (!part.is_template) {
@@ -211,6 +215,18 @@ static enum err add_string(const struct scope *scope, struct request_sink *sink,
     }
     sink_text(sink, "\"");
     return err == ERR_END ? OK : err;
+}
+
+static enum err add_string(const struct scope *scope, struct request_sink *sink, struct str raw,
+                           bool hydrate)
+{
+    struct resolved value;
+    struct str path;
+
+    if (!template_is_whole(template_inside(raw), &path))
+        return request_string(scope, sink, raw);
+    enum err err = resolve_path(scope, path, &value);
+    return err == OK ? add_value(scope, sink, &value, hydrate) : err;
 }
 
 /* Behind a string's last quote: whether it is a member's name. */

@@ -3,6 +3,7 @@
 #include "run/engine.h"
 
 #include "base/hash.h"
+#include "json/check.h"
 #include "json/read.h"
 #include "port.h"
 
@@ -16,6 +17,8 @@ struct store_source {
     const struct process *process;
     int fd;
     int64_t size;
+    bool is_json; /* a file that is said to be JSON: nobody has checked it yet */
+    struct json_check check;
 };
 
 static int say(struct out *answer, const char *kind, const char *message)
@@ -58,7 +61,7 @@ static enum err read_source(const struct store_source *source, int64_t offset, c
     return err;
 }
 
-static enum err copy_hashing(const struct store_source *source, int to, char sha_hex[65])
+static enum err copy_hashing(struct store_source *source, int to, char sha_hex[65])
 {
     char bytes[16384];
     unsigned char digest[32];
@@ -67,10 +70,13 @@ static enum err copy_hashing(const struct store_source *source, int to, char sha
     size_t got, put;
 
     sha256_start(&sha);
+    json_check_start(&source->check, LIMIT_JSON_DEPTH);
     while (offset < source->size) {
         enum err err = read_source(source, offset, bytes, sizeof bytes, &got);
         if (err == OK && got == 0)
             err = ERR_END;
+        if (err == OK && source->is_json)
+            err = json_check_feed(&source->check, str_range(bytes, got));
         if (err == OK)
             err = port_write_at(to, str_range(bytes, got), offset, &put);
         if (err != OK)
@@ -78,6 +84,8 @@ static enum err copy_hashing(const struct store_source *source, int to, char sha
         sha256_add(&sha, str_range(bytes, got));
         offset += (int64_t)got;
     }
+    if (source->is_json && json_check_end(&source->check) != OK)
+        return ERR_SYNTAX;
     sha256_end(&sha, digest);
     struct out hex = out_on(sha_hex, 65);
     out_hex(&hex, digest, sizeof digest);
@@ -87,7 +95,7 @@ static enum err copy_hashing(const struct store_source *source, int to, char sha
 
 static int store_work(void *context, struct out *answer)
 {
-    const struct process *process = context;
+    struct process *process = context;
     const struct engine *engine = process->engine;
     struct store_source source = {
         .process = process, .fd = -1, .size = (int64_t)process->store_length};
@@ -98,6 +106,8 @@ static int store_work(void *context, struct out *answer)
     struct out out;
     int fd;
 
+    if (process->intake.spill >= 0)
+        process->intake.spill = HELPER_KEPT_FD;
     if (process->store_path[0] != '\0') {
         char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1], files[LIMIT_PATH], path[2 * LIMIT_PATH];
         if (source_names(process->engine, process->run, process->step, id, output) != OK)
@@ -116,6 +126,7 @@ static int store_work(void *context, struct out *answer)
             stat.kind != PORT_FILE)
             return say(answer, "protocol", "result.artifact.path is no file that can be read");
         source.size = stat.size;
+        source.is_json = strcmp(process->store_media, "application/json") == 0;
     }
     if (source.size > LIMIT_ARTIFACT)
         return say(answer, "too_large", "the artifact is larger than an artifact may be");
@@ -138,6 +149,14 @@ static int store_work(void *context, struct out *answer)
     source_run_path(engine, process->run->id, "", runs);
     if (err == OK)
         err = port_sync_directory(runs);
+    if (err == ERR_SYNTAX) {
+        char words[160];
+        out = OUT_ON(words);
+        out_format(&out, "result.artifact.path is no JSON, as its media_type says: %s at byte %llu",
+                   source.check.reason, (unsigned long long)source.check.offset);
+        (void)port_unlink(temporary);
+        return say(answer, "protocol", out_cstr(&out));
+    }
     if (err != OK) {
         char words[160];
         out = OUT_ON(words);
@@ -202,6 +221,7 @@ void store_start(struct engine *engine, struct process *process)
     struct helper_job job = {
         .work = store_work,
         .context = process,
+        .keep_fd = process->intake.spill, /* the line may stand in a file that has no name */
         .timeout_ms = STORE_TIMEOUT_MS,
         .buffer = process->store_answer,
         .size = sizeof process->store_answer,
