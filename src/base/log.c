@@ -82,10 +82,8 @@ void log_write(enum log_level level, const char *room, const char *format, ...)
         return;
     text[0] = '\0';
     va_start(args, format);
-    out_vformat(&message, format, args);
+    out_vformat_cut(&message, format, args);
     va_end(args);
-    if (message.overflow) /* vsnprintf has written what fits, and a NUL */
-        message = (struct out){.p = text, .cap = sizeof text, .n = strlen(text)};
 
     if (log_form == LOG_JSON) {
         out_text(&line, "{\"time\":\"");

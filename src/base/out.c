@@ -27,7 +27,10 @@ void out_str(struct out *out, struct str s)
 
 void out_byte(struct out *out, char c)
 {
-    out_str(out, (struct str){&c, 1});
+    if (out->overflow || out->n == out->cap)
+        out->overflow = true;
+    else
+        out->p[out->n++] = c;
 }
 
 void out_text(struct out *out, const char *text)
@@ -104,6 +107,18 @@ void out_format(struct out *out, const char *format, ...)
     va_start(args, format);
     out_vformat(out, format, args);
     va_end(args);
+}
+
+void out_vformat_cut(struct out *out, const char *format, va_list args)
+{
+    size_t room = out_room(out);
+
+    out_vformat(out, format, args);
+    if (out->overflow && room > 0) {
+        /* vsnprintf has written what fits, and a NUL behind it. */
+        out->n = out->cap - 1;
+        out->overflow = false;
+    }
 }
 
 const char *out_cstr(struct out *out)

@@ -34,6 +34,9 @@ size_t out_room(const struct out *out); /* 0 after an overflow */
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void out_vformat(struct out *out, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+/* The same, but a text that is too long is cut where the buffer ends, and that is no overflow. */
+void out_vformat_cut(struct out *out, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Ends the text with NUL inside cap, cutting the last byte if it must: for C strings in
  * messages. */
 const char *out_cstr(struct out *out);

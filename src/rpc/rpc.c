@@ -14,10 +14,8 @@ void rpc_error_set(struct rpc_error *error, int code, const char *format, ...)
     struct out message = OUT_ON(error->message);
 
     va_start(args, format);
-    out_vformat(&message, format, args);
+    out_vformat_cut(&message, format, args);
     va_end(args);
-    if (message.overflow) /* vsnprintf has written what fits */
-        message.n = message.cap - 1;
     out_cstr(&message);
     error->code = code;
     error->data[0] = '\0';

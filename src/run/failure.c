@@ -30,10 +30,8 @@ void failure_set(struct failure *failure, enum failure_kind kind, const char *fo
     struct out message = OUT_ON(failure->message);
 
     va_start(args, format);
-    out_vformat(&message, format, args);
+    out_vformat_cut(&message, format, args);
     va_end(args);
-    if (message.overflow) /* vsnprintf has written what fits */
-        message.n = message.cap - 1;
     out_cstr(&message);
     failure->kind = kind;
     failure->has_code = false;
