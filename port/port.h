@@ -119,6 +119,8 @@ enum err port_stdout(struct str bytes);
 bool port_is_terminal(int fd);
 /* Columns of the terminal on fd, or 0. */
 int port_terminal_columns(int fd);
+/* Throws away what was typed at the terminal and not read yet, half a line included. */
+void port_terminal_discard(int fd);
 
 /* --- sockets (socket.c, local.c, resolve.c) -------------------------------------------------- */
 
@@ -200,6 +202,9 @@ enum err port_spawn(const struct port_spawn *what, struct port_child *child);
  * non-blocking read end.  Where the platform can, the helper is killed when we die. */
 enum err port_fork_helper(int (*work)(void *context, int fd), void *context, unsigned cpu_s,
                           size_t memory_bytes, int64_t *pid, int *fd);
+/* The same, with one more of our descriptors: `keep` is its fd 4. */
+enum err port_fork_helper_keeping(int (*work)(void *context, int fd), void *context, unsigned cpu_s,
+                                  size_t memory_bytes, int keep, int64_t *pid, int *fd);
 
 /* A pid below 2 is left alone.  The number of a group may become another's once it is empty and its
  * leader was reaped: signal it before that, or in the same turn. */

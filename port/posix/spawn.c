@@ -204,13 +204,18 @@ out:
 }
 
 static _Noreturn void become_helper(int (*work)(void *context, int fd), void *context, int fd,
-                                    unsigned cpu_s, size_t memory_bytes, pid_t parent)
+                                    int keep, unsigned cpu_s, size_t memory_bytes, pid_t parent)
 {
     int64_t space = port_address_space();
 
+    /* Out of the way first: what is kept may stand where the pipe belongs. */
+    if (keep >= 0 && (keep = fcntl(keep, F_DUPFD_CLOEXEC, 5)) == -1)
+        _exit(127);
     if ((fd != 3 && dup2(fd, 3) == -1) || fcntl(3, F_SETFD, FD_CLOEXEC) == -1)
         _exit(127);
-    port_close_from(4);
+    if (keep >= 0 && (dup2(keep, 4) == -1 || fcntl(4, F_SETFD, FD_CLOEXEC) == -1))
+        _exit(127);
+    port_close_from(keep >= 0 ? 5 : 4);
     setpgid(0, 0);
     port_die_with_parent((int64_t)parent);
     port_child_signals();
@@ -225,6 +230,12 @@ static _Noreturn void become_helper(int (*work)(void *context, int fd), void *co
 
 enum err port_fork_helper(int (*work)(void *context, int fd), void *context, unsigned cpu_s,
                           size_t memory_bytes, int64_t *pid, int *fd)
+{
+    return port_fork_helper_keeping(work, context, cpu_s, memory_bytes, -1, pid, fd);
+}
+
+enum err port_fork_helper_keeping(int (*work)(void *context, int fd), void *context, unsigned cpu_s,
+                                  size_t memory_bytes, int keep, int64_t *pid, int *fd)
 {
     int fds[2];
     enum err err = make_pipe(fds);
@@ -241,7 +252,7 @@ enum err port_fork_helper(int (*work)(void *context, int fd), void *context, uns
         return err;
     }
     if (child == 0)
-        become_helper(work, context, fds[1], cpu_s, memory_bytes, parent);
+        become_helper(work, context, fds[1], keep, cpu_s, memory_bytes, parent);
     /* Also here, so that a signal to its group finds it however early it is sent. */
     setpgid(child, child);
     port_close(fds[1]);

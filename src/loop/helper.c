@@ -145,7 +145,8 @@ enum err helper_start(struct loop *loop, struct helper *helper, const struct hel
     helper->loop = loop;
     helper->job = *job;
     enum err err =
-        port_fork_helper(run_work, &helper->job, job->cpu_s, job->memory_bytes, &helper->pid, &fd);
+        port_fork_helper_keeping(run_work, &helper->job, job->cpu_s, job->memory_bytes,
+                                 job->keep_fd > 0 ? job->keep_fd : -1, &helper->pid, &fd);
     if (err != OK)
         return err == ERR_FULL ? ERR_FULL : ERR_IO;
     helper->pipe =

@@ -12,6 +12,8 @@
 
 struct helper;
 
+#define HELPER_KEPT_FD 4
+
 struct helper_job {
     /* Runs in the child.  It may use the heap and block; it writes its answer to `answer` (a
      * private copy of the buffer below) and returns an exit code of 0..255, which on_done gets.  On
@@ -20,6 +22,7 @@ struct helper_job {
     void *context;
     unsigned cpu_s;      /* CPU time; 0: no limit */
     size_t memory_bytes; /* beyond what we have, where the platform can limit it; 0: no limit */
+    int keep_fd;         /* one more descriptor that the child has, as HELPER_KEPT_FD; 0: none */
     int64_t timeout_ms;  /* from the start; > 0 */
     char *buffer;        /* holds the answer in the parent; ours until on_done or helper_cancel() */
     size_t size;

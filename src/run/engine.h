@@ -314,6 +314,7 @@ void process_change(struct engine *engine, struct process *process, enum process
 void process_log(struct engine *engine, struct process *process, const char *stream,
                  const char *level, struct str message);
 void process_launch(struct engine *engine, struct process *process); /* run/launch.c */
+void process_make_directory(struct engine *engine, const struct process *process);
 void process_send(struct engine *engine, struct process *process);
 void processes_act(struct engine *engine);
 void reader_out(struct engine *engine, struct process *process); /* one bounded read */

@@ -40,6 +40,17 @@ static bool add_inherited(struct launch *launch, const char *name, const char *o
     return value == NULL || add_env(launch, name, value);
 }
 
+/* A variable that is there already is replaced: the first of two is what most programs see. */
+static void place_env(struct launch *launch, const char *assignment)
+{
+    size_t name = str_find(str_of(assignment), '=') + 1, at = 0;
+
+    while (at < launch->envc && strncmp(launch->env[at], assignment, name) != 0)
+        at++;
+    launch->env[at] = assignment;
+    launch->envc += at == launch->envc;
+}
+
 static enum err add_declared_env(const struct scope *scope, struct launch *launch, struct str env)
 {
     struct json_walk walk = json_walk(env);
@@ -55,7 +66,7 @@ static enum err add_declared_env(const struct scope *scope, struct launch *launc
             return err;
         if (memchr(launch->text.p + start, '\0', launch->text.n - start) != NULL)
             return ERR_INVALID;
-        launch->env[launch->envc++] = launch_end(launch, start);
+        place_env(launch, launch_end(launch, start));
     }
     return launch->text.overflow ? ERR_TOO_LARGE : OK;
 }
@@ -90,21 +101,6 @@ static void fail_launch(struct engine *engine, struct process *process, enum fai
     engine->act = true;
 }
 
-/* The directories that an attempt may write into; they are there already from the second attempt on. */
-static void make_directories(struct engine *engine, const struct process *process,
-                             const char *step_id)
-{
-    char path[LIMIT_PATH];
-    struct out out;
-
-    source_run_path(engine, process->run->id, "files", path);
-    (void)port_make_directory(path, 0700);
-    out = (struct out){.p = path, .cap = sizeof path, .n = strlen(path)};
-    out_byte(&out, '/');
-    out_text(&out, step_id);
-    (void)port_make_directory(out_cstr(&out), 0700);
-}
-
 static void step_id_of(struct engine *engine, const struct process *process,
                        char id[LIMIT_NAME + 1])
 {
@@ -112,6 +108,21 @@ static void step_id_of(struct engine *engine, const struct process *process,
     id[0] = '\0';
     if (process->step != STEP_NONE)
         (void)source_names(engine, process->run, process->step, id, output);
+}
+
+/* The directory that an attempt may write into; it is there already from the second attempt on. */
+void process_make_directory(struct engine *engine, const struct process *process)
+{
+    char path[LIMIT_PATH], step_id[LIMIT_NAME + 1];
+    struct out out;
+
+    step_id_of(engine, process, step_id);
+    source_run_path(engine, process->run->id, "files", path);
+    (void)port_make_directory(path, 0700);
+    out = (struct out){.p = path, .cap = sizeof path, .n = strlen(path)};
+    out_byte(&out, '/');
+    out_text(&out, step_id);
+    (void)port_make_directory(out_cstr(&out), 0700);
 }
 
 static enum err prepare(struct engine *engine, struct process *process, struct launch *launch,
@@ -175,7 +186,6 @@ static enum err prepare(struct engine *engine, struct process *process, struct l
         spawn->open_files = limit_of(limits, "open_files");
         spawn->processes = limit_of(limits, "processes");
     }
-    make_directories(engine, process, id);
     return OK;
 }
 

@@ -194,6 +194,17 @@ void process_terminate(struct engine *engine, struct process *process)
         process_change(engine, process, PROCESS_GRACE_OVER);
 }
 
+/* A teardown that fails fails nothing else. */
+static void warn_teardown(struct engine *engine, struct process *process, const char *why)
+{
+    char text[LIMIT_TEXT + 32];
+    struct out out = OUT_ON(text);
+
+    out_text(&out, "teardown failed: ");
+    out_text(&out, why);
+    process_log(engine, process, "log", "warning", out_view(&out));
+}
+
 void process_broke(struct engine *engine, struct process *process, enum failure_kind kind,
                    const char *format, ...)
 {
@@ -209,6 +220,8 @@ void process_broke(struct engine *engine, struct process *process, enum failure_
         failure_set(&process->failure, kind, "%s", out_cstr(&out));
     }
     process_close_out(engine, process);
+    if (process->state == PROCESS_TEARDOWN)
+        warn_teardown(engine, process, "a broken answer");
     if (process->state >= PROCESS_SETUP && process->state < PROCESS_TERMINATING)
         process_change(engine, process, PROCESS_BROKEN);
 }
@@ -383,6 +396,15 @@ static void on_exit_of(struct engine *engine, struct process *process)
         reader_out_rest(engine, process);
     if (process->err.fd >= 0)
         reader_err_rest(engine, process);
+    if (process->state == PROCESS_TEARDOWN) {
+        struct failure end; /* the attempt may have one of its own */
+        if (process->signal > 0)
+            failure_set(&end, FAILURE_EXITED, "killed by %s", port_signal_name(process->signal));
+        else
+            failure_set(&end, FAILURE_EXITED, "exited with code %d without an answer",
+                        process->exit_code);
+        warn_teardown(engine, process, end.message);
+    }
     process_change(engine, process, PROCESS_EXITED);
     engine->act = true;
 }
@@ -410,6 +432,7 @@ void processes_act(struct engine *engine)
         if (process->state == PROCESS_IDLE && process->step != STEP_NONE && !process->storing) {
             if (process->timeout_ms == 0)
                 loop_timer_clear(engine->loop, &process->deadline); /* it was the setup's */
+            process_make_directory(engine, process);
             process_change(engine, process, PROCESS_EXECUTE);
         }
         if (process->sending && process->in_ready && process->in.fd >= 0)
