@@ -4,6 +4,7 @@
 #include "json/read.h"
 #include "json/write.h"
 #include "port.h"
+#include "project/project.h"
 
 #include <string.h>
 
@@ -85,7 +86,8 @@ enum err identity_start(struct identity *identity, const char *directory, int64_
     } else if (err == OK) {
         struct str text = str_trim(str_range(bytes, got));
         if (json_check(text, LIMIT_JSON_DEPTH, NULL) != OK ||
-            json_read(text, fields, 3, identity, &problem) != OK)
+            json_read(text, fields, 3, identity, &problem) != OK ||
+            !project_is_id(str_of(identity->id)))
             return ERR_DAMAGED;
     }
     if (err != OK)
