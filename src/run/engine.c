@@ -169,14 +169,24 @@ static void drop_waiting_steps(struct engine *engine, struct run *run, const cha
     }
 }
 
-static void check_waiting(struct engine *engine, struct run *run)
+/* Whether something is to happen at a step at a known time. */
+static bool is_timed(const struct step *step)
 {
-    const struct step *steps = table_steps(&engine->table, run);
+    return (step->state == STEP_RETRYING || step->state == STEP_WAITING) && step->at_ms != 0;
+}
 
-    for (unsigned i = 0; i < run->step_count; i++)
-        if (steps[i].state == STEP_WAITING && steps[i].at_ms != 0 &&
-            steps[i].at_ms <= engine->loop->now_ms)
+static void check_times(struct engine *engine, struct run *run)
+{
+    struct step *steps = table_steps(&engine->table, run);
+
+    for (unsigned i = 0; i < run->step_count; i++) {
+        if (!is_timed(&steps[i]) || steps[i].at_ms > engine->loop->now_ms)
+            continue;
+        if (steps[i].state == STEP_RETRYING)
+            steps[i].at_ms = 0; /* it may begin; where it has no place yet, no clock brings one */
+        else
             waiting_time_out(engine, run, i);
+    }
 }
 
 /* --- places in flight --------------------------------------------------------------------------------------------------- */
@@ -203,7 +213,7 @@ static bool has_room(const struct engine *engine, const struct run *run)
         return false;
     for (size_t i = 0; i < LIMIT_RUNS; i++) {
         const struct run *other = &engine->table.runs[i];
-        if (other->status == RUN_RUNNING && !other->counted)
+        if ((other->status == RUN_RUNNING || other->wants_place) && !other->counted)
             return false;
         if (other->status == RUN_QUEUED && other->created_seq < run->created_seq &&
             other->outcome == OUTCOME_NONE && concurrency_allows(engine, other))
@@ -215,11 +225,16 @@ static bool has_room(const struct engine *engine, const struct run *run)
 /* A run that waits for people gives its place back once its processes are gone, and takes one when it goes on. */
 static void settle_place(struct engine *engine, struct run *run)
 {
-    if (run->status == RUN_WAITING && run->counted && run->processes == 0) {
+    /* Beside an open gate a step may be tried again, or be next for a place: then the run has work to do. */
+    run->wants_place = run->status == RUN_RUNNING;
+    for (unsigned i = 0; run->status == RUN_WAITING && i < run->step_count && !run->wants_place;
+         i++)
+        run->wants_place = is_ready(engine, run, i);
+    if (!run->wants_place && run->status == RUN_WAITING && run->counted && run->processes == 0) {
         run->counted = false;
         engine->table.in_flight--;
         engine_attend_all(engine);
-    } else if (run->status == RUN_RUNNING && !run->counted &&
+    } else if (run->wants_place && !run->counted &&
                engine->table.in_flight < LIMIT_RUNS_IN_FLIGHT) {
         run->counted = true;
         engine->table.in_flight++;
@@ -289,7 +304,7 @@ static void look_at(struct engine *engine, struct run *run)
             return;
     }
     check_run_timeout(engine, run);
-    check_waiting(engine, run);
+    check_times(engine, run);
     if (run->outcome != OUTCOME_NONE) {
         cancel_processes(engine, run, FAILURE_CANCELLED, stop_message(run));
         drop_waiting_steps(engine, run, stop_message(run));
@@ -312,9 +327,7 @@ static bool is_due(const struct engine *engine, const struct run *run)
     if (run->deadline_ms != 0 && run->deadline_ms <= now && run->outcome == OUTCOME_NONE)
         return true;
     for (unsigned i = 0; i < run->step_count; i++)
-        if ((steps[i].state == STEP_RETRYING ||
-             (steps[i].state == STEP_WAITING && steps[i].at_ms != 0)) &&
-            steps[i].at_ms <= now)
+        if (is_timed(&steps[i]) && steps[i].at_ms <= now)
             return true;
     return false;
 }
@@ -350,9 +363,7 @@ int64_t engine_next_ms(const struct engine *engine)
             next = run->deadline_ms;
         for (unsigned s = 0; s < run->step_count; s++) {
             const struct step *step = &engine->table.steps[run->step_first + s];
-            bool timed =
-                step->state == STEP_RETRYING || (step->state == STEP_WAITING && step->at_ms != 0);
-            if (timed && (next < 0 || step->at_ms < next))
+            if (is_timed(step) && (next < 0 || step->at_ms < next))
                 next = step->at_ms;
         }
     }
@@ -398,11 +409,13 @@ void engine_resume(struct engine *engine, bool crashed)
         }
         struct step *steps = table_steps(&engine->table, run);
         for (unsigned s = 0; s < run->step_count; s++) {
-            if (steps[s].state == STEP_EXECUTING)
+            if (steps[s].state == STEP_EXECUTING && steps[s].decided)
+                waiting_finish(engine, run, s);
+            else if (steps[s].state == STEP_EXECUTING)
                 attempt_interrupt(engine, run, s,
                                   crashed ? "the daemon crashed" : "the daemon was stopped");
             if (steps[s].state == STEP_RETRYING)
-                steps[s].at_ms = engine->loop->now_ms;
+                steps[s].at_ms = 0;
             if (steps[s].state == STEP_WAITING)
                 waiting_resume(engine, run, s);
             if (steps[s].plan_length == 0 && !run_has_ended(run->status)) {

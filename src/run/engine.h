@@ -123,8 +123,8 @@ struct job {
     char actor[LIMIT_KEY + 1];
     char step_id[LIMIT_NAME + 1];
     enum run_event decided; /* the event that a decision is looked for in */
-    struct str fields; /* of an input step; a view as the next */
-    struct str inputs; /* a view of the request, good until the helper was forked */
+    struct str fields;      /* of an input step; a view as the next */
+    struct str inputs;      /* a view of the request, good until the helper was forked */
     size_t labels_n;
     char labels_text[LIMIT_LABELS * (6 * LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE +
                                      8)]; /* compact, as run.created says them */

@@ -18,6 +18,7 @@ struct change {
     struct journal_place place;
     uint32_t value_bytes; /* step.completed: of an inline value */
     bool denied;          /* this event denies the run */
+    bool timed_out;       /* this step ended because the run's timeout had passed */
 };
 
 static void count_step(struct run *run, enum step_state state, int by)
@@ -87,6 +88,10 @@ static enum err apply(struct run_table *table, struct run *run, const struct cha
     if (step != NULL)
         apply_step(run, step, change);
     settle_status(run);
+    if (change->timed_out && run->outcome == OUTCOME_NONE) {
+        run->outcome = OUTCOME_FAILED;
+        run->timed_out = true;
+    }
     if (change->denied && run->outcome == OUTCOME_NONE) {
         run->outcome = OUTCOME_DENIED;
         run->failed_step = (uint8_t)change->step;
@@ -190,7 +195,8 @@ bool event_end_full(struct engine *engine, struct run *run, enum run_event type,
                             .time_ms = engine->loop->wall_ms,
                             .attempt = attempt_of(engine, run, type, step),
                             .value_bytes = how->value_bytes,
-                            .denied = how->denied};
+                            .denied = how->denied,
+                            .timed_out = run->timed_out && type == EVENT_STEP_FAILED};
 
     if (engine->fatal != OK)
         return false;
@@ -202,6 +208,8 @@ bool event_end_full(struct engine *engine, struct run *run, enum run_event type,
             json_put_u64(memo, "inline", how->value_bytes);
         if (how->denied)
             json_put_bool(memo, "denied", true);
+        if (change.timed_out)
+            json_put_bool(memo, "timed_out", true);
         if (how->command != NULL)
             command_write(memo, how->command, run->id, NULL);
     }
@@ -263,7 +271,7 @@ static const struct json_field event_fields[] = {
 };
 
 struct memo {
-    bool denied;
+    bool denied, timed_out;
     int64_t step, inline_bytes, steps, concurrency, max_parallel, timeout_ms;
     char digest[65];
     struct str command;
@@ -272,6 +280,7 @@ struct memo {
 static const struct json_field memo_fields[] = {
     {"step", JSON_FIELD_INTEGER, 0, offsetof(struct memo, step), 0, 0, LIMIT_STEPS - 1},
     {"denied", JSON_FIELD_BOOLEAN, 0, offsetof(struct memo, denied), 0, 0, 0},
+    {"timed_out", JSON_FIELD_BOOLEAN, 0, offsetof(struct memo, timed_out), 0, 0, 0},
     {"inline", JSON_FIELD_INTEGER, 0, offsetof(struct memo, inline_bytes), 0, 0, LIMIT_MESSAGE},
     {"steps", JSON_FIELD_INTEGER, 0, offsetof(struct memo, steps), 0, 0, LIMIT_STEPS},
     {"concurrency", JSON_FIELD_INTEGER, 0, offsetof(struct memo, concurrency), 0, 0, UINT16_MAX},
@@ -311,7 +320,8 @@ static enum err replay_event(struct engine *engine, const struct journal_record 
                             .seq = record->seq,
                             .place = record->place,
                             .value_bytes = (uint32_t)memo->inline_bytes,
-                            .denied = memo->denied};
+                            .denied = memo->denied,
+                            .timed_out = memo->timed_out};
 
     if (json_read(record->event, event_fields, sizeof event_fields / sizeof event_fields[0], &event,
                   &problem) != OK ||

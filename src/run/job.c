@@ -56,6 +56,30 @@ static int write_ended(struct job *job, struct out *answer)
     return 0;
 }
 
+/* An error as the project's helpers say theirs. */
+static int write_decided(struct job *job, struct out *answer)
+{
+    struct engine *engine = job->engine;
+    const struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
+    struct json_writer w = json_writer(answer);
+    struct rpc_error error;
+
+    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", job->run_id,
+                  run_status_name(ended->status));
+    struct out data = OUT_ON(error.data);
+    journal_detach(engine->journal);
+    view_decision(engine, &data, ended, job->decided, job->step_id);
+    json_object(&w);
+    json_key(&w, "error");
+    json_object(&w);
+    json_put_i64(&w, "code", error.code);
+    json_put_text(&w, "message", error.message);
+    json_put_raw(&w, "data", out_view(&data));
+    json_object_end(&w);
+    json_object_end(&w);
+    return 0;
+}
+
 static int job_work(void *context, struct out *answer)
 {
     struct job *job = context;
@@ -84,6 +108,8 @@ static int job_work(void *context, struct out *answer)
     case JOB_STATUS:
     case JOB_ARTIFACTS:
         return write_ended(job, answer);
+    case JOB_DECIDED:
+        return write_decided(job, answer);
     case JOB_FREE:
         break;
     }
@@ -223,13 +249,18 @@ static void on_submitted(struct engine *engine, struct job *job, struct str resu
 static void on_answers(struct engine *engine, struct job *job, struct str result)
 {
     struct run *run = table_find(&engine->table, str_of(job->run_id));
+    char step_id[LIMIT_NAME + 1];
     struct str answers;
     unsigned step;
 
+    memcpy(step_id, job->step_id, sizeof step_id);
     if (run == NULL) {
-        struct rpc_error error;
-        rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" has ended meanwhile", job->run_id);
-        engine_refuse(engine, &job->call, &error);
+        struct rpc_call call = job->call;
+        char run_id[LIMIT_RUN_ID + 1];
+        memcpy(run_id, job->run_id, sizeof run_id);
+        job->kind = JOB_FREE; /* its place serves the answer */
+        if (!job_decided(engine, &call, run_id, EVENT_RUN_INPUT_SUBMITTED, step_id))
+            refuse_busy(engine, &call, "too many requests are being worked on");
         return;
     }
     if (!waiting_find(engine, &job->call, run, WAITING_INPUT, job->step_id, &step))
@@ -320,6 +351,24 @@ bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id
         return false;
     (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
     return start_job(engine, call, job, JOB_STATUS);
+}
+
+bool job_decided(struct engine *engine, struct rpc_call *call, const char *run_id,
+                 enum run_event type, const char *step_id)
+{
+    struct job *job;
+
+    if (table_find_ended(&engine->table, str_of(run_id)) == NULL) {
+        engine_refuse_run(engine, call, run_id);
+        return true;
+    }
+    job = find_free(engine);
+    if (job == NULL)
+        return false;
+    job->decided = type;
+    (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
+    (void)str_copy(str_of(step_id), job->step_id, sizeof job->step_id);
+    return start_job(engine, call, job, JOB_DECIDED);
 }
 
 bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, unsigned step,

@@ -9,6 +9,9 @@ bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id
 /* Checks the answers of an open input step in a helper, then submits them.  False: no helper is free. */
 bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, unsigned step,
                  struct str answers, const char *actor);
+/* -32011 for an ended run, with who decided (contract §5), which a helper finds.  False: no helper is free. */
+bool job_decided(struct engine *engine, struct rpc_call *call, const char *run_id,
+                 enum run_event type, const char *step_id);
 /* Whether the command with this key is being worked on. */
 bool job_has_command(const struct engine *engine, const char *key);
 

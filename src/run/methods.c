@@ -41,21 +41,6 @@ void engine_refuse_run(struct engine *engine, struct rpc_call *call, const char 
     engine_refuse(engine, call, &error);
 }
 
-static void refuse_state(struct engine *engine, struct rpc_call *call, const char *run_id,
-                         enum run_status status, const char *why)
-{
-    struct rpc_error error;
-    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: %s", run_id, run_status_name(status),
-                  why);
-    struct out data = OUT_ON(error.data);
-    struct json_writer w = json_writer(&data);
-    json_object(&w);
-    json_put_text(&w, "status", run_status_name(status));
-    json_object_end(&w);
-    out_cstr(&data);
-    engine_refuse(engine, call, &error);
-}
-
 /* --- commands ------------------------------------------------------------------------------------------------------------ */
 
 static void answer_command_again(struct engine *engine, struct rpc_call *call,
@@ -139,15 +124,13 @@ struct run_params {
     }
 
 /* The run, or NULL after an answer that says why not. */
-static struct run *find_live(struct engine *engine, struct rpc_call *call, const char *run_id)
+static struct run *find_live(struct engine *engine, struct rpc_call *call,
+                             const struct run_params *read, enum run_event type)
 {
-    struct run *run = table_find(&engine->table, str_of(run_id));
-    struct ended_run *ended = table_find_ended(&engine->table, str_of(run_id));
+    struct run *run = table_find(&engine->table, str_of(read->run_id));
 
-    if (run == NULL && ended == NULL)
-        engine_refuse_run(engine, call, run_id);
-    else if (run == NULL)
-        refuse_state(engine, call, run_id, ended->status, "it has ended");
+    if (run == NULL && !job_decided(engine, call, read->run_id, type, read->step_id))
+        call->again = true;
     return run;
 }
 
@@ -171,7 +154,7 @@ void run_on_resume(void *context, struct rpc_call *call, struct str params)
         return;
     }
     struct engine *engine = context;
-    struct run *run = find_live(engine, call, read.run_id);
+    struct run *run = find_live(engine, call, &read, EVENT_RUN_RESUMED);
     unsigned step;
     if (run == NULL || !waiting_find(engine, call, run, WAITING_GATE, read.step_id, &step))
         return;
@@ -198,7 +181,7 @@ void run_on_submit_input(void *context, struct rpc_call *call, struct str params
         rpc_refuse_params(call, "answers", "are longer than half a message, or nested too deep");
         return;
     }
-    struct run *run = find_live(engine, call, read.run_id);
+    struct run *run = find_live(engine, call, &read, EVENT_RUN_INPUT_SUBMITTED);
     unsigned step;
     if (run != NULL && waiting_find(engine, call, run, WAITING_INPUT, read.step_id, &step) &&
         !job_answers(engine, call, run, step, read.answers, read.actor))

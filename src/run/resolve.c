@@ -69,13 +69,11 @@ static bool is_named(const struct scope *scope, unsigned index, bool by_id, stru
 static enum err value_of_name(const struct scope *scope, bool by_id, struct str name,
                               struct str path, struct resolved *resolved)
 {
-    const struct step *steps = table_steps(&scope->engine->table, scope->run);
-
-    /* The latest step of that output name wins, as a later writer overwrites an earlier one. */
+    /* One that was never begun, because another had failed, is null as one that was skipped. */
     for (unsigned i = scope->run->step_count; i-- > 0;)
-        if (i != scope->step && step_has_ended(steps[i].state) && is_named(scope, i, by_id, name))
+        if (i != scope->step && is_named(scope, i, by_id, name))
             return resolve_step(scope, i, resolved);
-    return missing(scope, path, "no step that has ended has this name");
+    return missing(scope, path, "no other step has this name");
 }
 
 /* --- the other roots ------------------------------------------------------------------------------------------------- */
@@ -107,7 +105,13 @@ static enum err resolve_run(const struct scope *scope, struct template_path *pat
     } else if (str_is(step.name, "started_at")) {
         json_time(&w, scope->run->started_ms);
     } else if (str_is(step.name, "error")) {
-        if (scope->run->failed_step == LIMIT_STEPS) {
+        if (scope->run->timed_out) {
+            json_object(&w);
+            json_put_text(&w, "kind", failure_kind_name(FAILURE_TIMEOUT));
+            json_put_text(&w, "message", "the run's timeout has passed");
+            json_put_null(&w, "step_id");
+            json_object_end(&w);
+        } else if (scope->run->failed_step == LIMIT_STEPS) {
             json_null(&w);
         } else {
             struct str error = STR_NONE, kind = STR_NONE, message = STR_NONE;

@@ -40,6 +40,7 @@ struct run {
     bool graph;          /* some step has `needs` */
     bool attention;      /* something happened: the engine looks at it in this turn */
     bool counted;        /* holds one of the places in flight */
+    bool wants_place;    /* something of it could begin now */
     bool timed_out;      /* its own timeout decided the outcome */
     char id[LIMIT_RUN_ID + 1];
     char workflow_id[LIMIT_NAME + 1];

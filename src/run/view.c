@@ -175,6 +175,58 @@ bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct
     return walk_events(engine, kept.id, kept.created_seq, on_followed, &follow) && follow.done;
 }
 
+/* --- what was decided, of an ended run -------------------------------------------------------------------------------- */
+
+struct decision {
+    enum run_event type;
+    const char *step_id; /* "": any */
+    const char *status;
+    struct out *data;
+};
+
+static bool on_decision(void *context, struct str event, uint64_t seq)
+{
+    static const char *const members[] = {"decision", "actor", "by"};
+    struct decision *decision = context;
+    char type[32], step_id[LIMIT_NAME + 1];
+    enum run_event read;
+    struct str data, raw;
+    (void)seq;
+
+    source_text(event, "type", type, sizeof type);
+    source_text(event, "step_id", step_id, sizeof step_id);
+    if (!run_event_read(type, &read) || read != decision->type ||
+        (decision->step_id[0] != '\0' && strcmp(decision->step_id, step_id) != 0) ||
+        !json_member(event, "data", &data))
+        return true;
+    struct json_writer w = json_writer(decision->data);
+    out_reset(decision->data);
+    json_object(&w);
+    json_put_text(&w, "status", decision->status);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        json_put_raw(&w, members[i], json_member(data, members[i], &raw) ? raw : STR_NONE);
+    json_put_raw(&w, "time", json_member(event, "time", &raw) ? raw : STR_NONE);
+    json_object_end(&w);
+    return true; /* the last one counts */
+}
+
+void view_decision(struct engine *engine, struct out *data, const struct ended_run *ended,
+                   enum run_event type, const char *step_id)
+{
+    struct decision decision = {
+        .type = type, .step_id = step_id, .status = run_status_name(ended->status), .data = data};
+    struct json_writer w;
+
+    (void)walk_events(engine, ended->id, ended->created_seq, on_decision, &decision);
+    if (data->n > 0 && !data->overflow)
+        return;
+    out_reset(data);
+    w = json_writer(data);
+    json_object(&w);
+    json_put_text(&w, "status", decision.status);
+    json_object_end(&w);
+}
+
 /* --- artifacts ------------------------------------------------------------------------------------------------------------ */
 
 static bool on_artifact(void *context, struct str event, uint64_t seq)

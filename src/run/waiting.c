@@ -51,7 +51,7 @@ enum step_start waiting_open(struct engine *engine, struct run *run, unsigned st
     }
     if (!json_member(declared, "message", &message) || json_type(message) != JSON_STRING)
         message = STR("\"\"");
-    enum err err = request_value(&scope, &sink, message, false);
+    enum err err = request_string(&scope, &sink, message);
     if (err != OK || text.overflow || text.n > LIMIT_INLINE_VALUE) {
         attempt_fail_early(engine, run, step, FAILURE_TEMPLATE,
                            reason[0] != '\0' ? reason : "its message is too long");
@@ -70,10 +70,7 @@ enum step_start waiting_open(struct engine *engine, struct run *run, unsigned st
     if (w == NULL)
         return STEP_WAITS;
     json_put_text(w, "for", word_for(kind));
-    if (json_type(out_view(&text)) == JSON_STRING)
-        json_put_raw(w, "message", out_view(&text));
-    else /* a template alone keeps its type; people are shown its text */
-        json_put_str(w, "message", out_view(&text));
+    json_put_raw(w, "message", out_view(&text));
     if (kind == WAITING_INPUT)
         json_put_raw(w, "fields", fields);
     if (timeout_ms > 0)
@@ -164,6 +161,27 @@ bool waiting_submit(struct engine *engine, struct run *run, unsigned step, struc
     return true;
 }
 
+void waiting_finish(struct engine *engine, struct run *run, unsigned step)
+{
+    const struct step *record = &table_steps(&engine->table, run)[step];
+    char actor[LIMIT_KEY + 1], comment[LIMIT_TEXT + 1], decision[16];
+    struct out text = OUT_ON(engine->scratch.line);
+    struct str data, answers;
+
+    if (source_data(engine, record->ended, &data) != OK)
+        return;
+    if (json_member(data, "answers", &answers)) {
+        out_str(&text, answers);
+        complete(engine, run, step, out_view(&text));
+        return;
+    }
+    source_text(data, "decision", decision, sizeof decision);
+    source_text(data, "actor", actor, sizeof actor);
+    source_text(data, "comment", comment, sizeof comment);
+    complete(engine, run, step,
+             gate_value(engine, strcmp(decision, "approve") == 0, actor, comment));
+}
+
 /* --- timeouts, ends ------------------------------------------------------------------------------------------------------------ */
 
 static void fail_waiting(struct engine *engine, struct run *run, unsigned step,
@@ -229,6 +247,17 @@ void waiting_resume(struct engine *engine, struct run *run, unsigned step)
 
 /* --- who is asked -------------------------------------------------------------------------------------------------------------- */
 
+/* Whether that step was decided, and by a decision of this kind. */
+static bool was_decided(struct engine *engine, struct run *run, unsigned step,
+                        enum waiting_kind kind)
+{
+    const struct step *record = &table_steps(&engine->table, run)[step];
+    struct str data, found;
+
+    return record->decided && source_data(engine, record->ended, &data) == OK &&
+           json_member(data, kind == WAITING_GATE ? "decision" : "answers", &found);
+}
+
 /* What is open at a step, if it is of this kind: its run.waiting's data. */
 static bool is_open(struct engine *engine, struct run *run, unsigned step, enum waiting_kind kind,
                     struct str *data)
@@ -277,43 +306,61 @@ static void refuse_decided(struct engine *engine, struct rpc_call *call, struct 
     engine_refuse(engine, call, &error);
 }
 
+/* Each of these is a command's outcome, and remembered like one. */
+static void refuse(struct engine *engine, struct rpc_call *call, struct rpc_error *error,
+                   const char *name, const char *value, const char *more_name,
+                   const char *more_value)
+{
+    struct out out = OUT_ON(error->data);
+    struct json_writer w = json_writer(&out);
+
+    json_object(&w);
+    json_put_text(&w, name, value);
+    if (more_name != NULL)
+        json_put_text(&w, more_name, more_value);
+    json_object_end(&w);
+    out_cstr(&out);
+    engine_refuse(engine, call, error);
+}
+
 bool waiting_find(struct engine *engine, struct rpc_call *call, struct run *run,
                   enum waiting_kind kind, const char *step_id, unsigned *found)
 {
     const struct step *steps = table_steps(&engine->table, run);
+    const char *what = kind == WAITING_GATE ? "gate" : "input step";
     const struct step *decided = NULL;
-    unsigned open = 0;
+    unsigned open = 0, named = 0;
     struct rpc_error error;
     struct str data;
 
     for (unsigned i = 0; i < run->step_count; i++) {
         if (!is_named(engine, run, i, step_id))
             continue;
+        named++;
         if (is_open(engine, run, i, kind, &data)) {
             *found = i;
             open++;
-        } else if (steps[i].decided && (decided == NULL || steps[i].at_ms > decided->at_ms)) {
+        } else if ((decided == NULL || steps[i].at_ms > decided->at_ms) &&
+                   was_decided(engine, run, i, kind)) {
             decided = &steps[i];
         }
     }
     if (open == 1)
         return true;
     if (open > 1) {
-        rpc_refuse_params(call, "step_id",
-                          kind == WAITING_GATE ? "is wanted: several gates are open"
-                                               : "is wanted: several input steps are open");
+        rpc_error_set(&error, RPC_INVALID_PARAMS,
+                      "invalid params: step_id is wanted: more than one %s is open", what);
+        refuse(engine, call, &error, "path", "step_id", "reason",
+               "is wanted: more than one step waits for this");
+    } else if (named == 0) {
+        rpc_error_set(&error, RPC_NOT_FOUND, "run \"%s\" has no step \"%s\"", run->id, step_id);
+        refuse(engine, call, &error, "what", "step", "id", step_id);
     } else if (decided != NULL) {
         refuse_decided(engine, call, run, decided);
     } else {
         rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: no %s of it is open", run->id,
-                      run_status_name(run->status), kind == WAITING_GATE ? "gate" : "input step");
-        struct out out = OUT_ON(error.data);
-        struct json_writer w = json_writer(&out);
-        json_object(&w);
-        json_put_text(&w, "status", run_status_name(run->status));
-        json_object_end(&w);
-        out_cstr(&out);
-        engine_refuse(engine, call, &error);
+                      run_status_name(run->status), what);
+        refuse(engine, call, &error, "status", run_status_name(run->status), NULL, NULL);
     }
     return false;
 }

@@ -15,6 +15,8 @@ void waiting_decide(struct engine *engine, struct run *run, unsigned step, bool 
 /* Checked answers: run.input_submitted, step.completed.  False: too long for an event; nothing happened. */
 bool waiting_submit(struct engine *engine, struct run *run, unsigned step, struct str answers,
                     const char *actor, const struct rpc_call *call);
+/* After a restart: what was answered but not completed, because the daemon's end came in between. */
+void waiting_finish(struct engine *engine, struct run *run, unsigned step);
 /* Its time is over: on_timeout. */
 void waiting_time_out(struct engine *engine, struct run *run, unsigned step);
 /* The run has come to another end. */
