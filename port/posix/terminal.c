@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/select.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* The log must never stop the daemon: what a non-blocking stderr does not take now is lost. */
@@ -40,4 +41,9 @@ enum err port_stdout(struct str bytes)
 bool port_is_terminal(int fd)
 {
     return isatty(fd) == 1;
+}
+
+void port_terminal_discard(int fd)
+{
+    tcflush(fd, TCIFLUSH);
 }

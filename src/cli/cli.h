@@ -8,6 +8,7 @@
 #define CLI_CLI_H
 
 #include "base/limits.h"
+#include "cli/ask.h"
 #include "cli/connection.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -31,6 +32,7 @@ struct cli {
     struct cli_screen screen;
     struct cli_connection connection;
     struct cli_progress progress;
+    struct cli_ask ask;
     char project[LIMIT_PATH];     /* absolute; "" before cli_project_find() */
     char text[LIMIT_MESSAGE + 1]; /* of --inputs and --answers, and of decoded strings */
     char values[LIMIT_MESSAGE];   /* the inputs of a run, put together */
@@ -68,6 +70,9 @@ void cli_print_json(struct cli *cli, struct str raw);
 int cli_run(struct cli *cli);    /* run.c */
 int cli_events(struct cli *cli); /* events.c */
 int cli_init(struct cli *cli);   /* init.c */
+/* What a run waits for, asked at the terminal: of `charter resume` and `charter submit-input`
+ * without an answer on the command line (answer.c). */
+int cli_answer(struct cli *cli, bool is_gate);
 
 /* Follows a run to its end, or until it waits for somebody; the exit code of `charter run`
  * (follow.c). */

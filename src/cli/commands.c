@@ -65,8 +65,11 @@ static int cancel(struct cli *cli)
 
 static int resume(struct cli *cli)
 {
+    if (!cli->options.approve && !cli->options.deny && cli_ask_can(cli))
+        return cli_answer(cli, true);
     if (cli->options.approve == cli->options.deny) {
-        cli_error("`charter resume` wants either --approve or --deny");
+        cli_error("`charter resume` wants either --approve or --deny; at a terminal, without "
+                  "--json, it asks");
         return CLI_USAGE;
     }
     struct json_writer *w = run_request(cli, "run.resume");
@@ -81,8 +84,11 @@ static int submit_input(struct cli *cli)
 {
     struct str answers;
 
+    if (cli->options.answers == NULL && cli_ask_can(cli))
+        return cli_answer(cli, false);
     if (cli->options.answers == NULL) {
-        cli_error("`charter submit-input` wants --answers JSON, or --answers @FILE");
+        cli_error("`charter submit-input` wants --answers JSON, or --answers @FILE; at a terminal, "
+                  "without --json, it asks");
         return CLI_USAGE;
     }
     int code = cli_read_object(cli, "answers", cli->options.answers, &answers);
@@ -196,8 +202,11 @@ static const struct cli_option stop_options[] = {
 
 #define RUN_NOTES                                                                                  \
     "Follows the run to its end and exits with 0 succeeded, 1 failed, 3 denied, 4 cancelled or\n"  \
-    "5 left waiting for a decision or an answer. Ctrl-C ends the following, not the run.\n"        \
+    "5 left waiting for a decision or an answer. At a terminal it asks for these itself.\n"        \
+    "Ctrl-C ends the following, not the run.\n"                                                    \
     "With --json the first line is the run, the lines after it are its events.\n"
+
+#define ANSWER_NOTES "Without an answer on the command line it asks for one, at a terminal.\n"
 
 const struct cli_command cli_commands[] = {
     {{"run", NULL},
@@ -224,7 +233,7 @@ const struct cli_command cli_commands[] = {
      1,
      1,
      "decide what a run waits for",
-     NULL,
+     ANSWER_NOTES,
      OPTIONS(resume_options),
      resume},
     {{"submit-input", NULL},
@@ -232,7 +241,7 @@ const struct cli_command cli_commands[] = {
      1,
      1,
      "answer what a run waits for",
-     NULL,
+     ANSWER_NOTES,
      OPTIONS(submit_options),
      submit_input},
     {{"workflows", "list"},

@@ -139,8 +139,24 @@ static enum err fill(struct cli_connection *connection)
     return err;
 }
 
-enum err cli_connection_receive(struct cli_connection *connection, int64_t timeout_ms,
-                                struct rpc_envelope *envelope, struct port_signals *signals)
+/* Waits for the socket, and for stdin where `typed` is wanted; ERR_AGAIN when only stdin has
+ * something. */
+static enum err wait_for(const struct cli_connection *connection, bool typed, int64_t timeout_ms,
+                         struct port_signals *signals)
+{
+    struct port_watch watches[] = {{.fd = connection->fd, .wanted = PORT_READABLE},
+                                   {.fd = 0, .wanted = typed ? PORT_READABLE : 0}};
+    enum err err = port_wait(watches, 2, timeout_ms, signals);
+
+    if (err != OK)
+        return err;
+    if (signals->terminate > 0 || signals->reload > 0)
+        return ERR_BUSY;
+    return typed && watches[0].ready == 0 && watches[1].ready != 0 ? ERR_AGAIN : OK;
+}
+
+static enum err receive(struct cli_connection *connection, bool typed, int64_t timeout_ms,
+                        struct rpc_envelope *envelope, struct port_signals *signals)
 {
     int64_t deadline_ms = port_monotonic_ms() + timeout_ms;
     struct rpc_error error;
@@ -150,7 +166,11 @@ enum err cli_connection_receive(struct cli_connection *connection, int64_t timeo
     for (;;) {
         if (take_line(connection, &line))
             return rpc_read(line, envelope, &error) == OK ? OK : ERR_SYNTAX;
-        enum err err = fill(connection);
+        /* Once for each buffer: a daemon that sends faster than we show must not hide a signal. */
+        enum err err = wait_for(connection, false, 0, signals);
+        if (err != OK)
+            return err;
+        err = fill(connection);
         if (err == OK)
             continue;
         if (err != ERR_AGAIN)
@@ -161,13 +181,23 @@ enum err cli_connection_receive(struct cli_connection *connection, int64_t timeo
             if (left_ms < 0)
                 return ERR_TIMEOUT;
         }
-        struct port_watch watch = {.fd = connection->fd, .wanted = PORT_READABLE};
-        err = port_wait(&watch, 1, left_ms, signals);
+        err = wait_for(connection, typed, left_ms, signals);
         if (err != OK)
             return err;
-        if (signals->terminate > 0 || signals->reload > 0)
-            return ERR_BUSY;
     }
+}
+
+enum err cli_connection_receive(struct cli_connection *connection, int64_t timeout_ms,
+                                struct rpc_envelope *envelope, struct port_signals *signals)
+{
+    return receive(connection, false, timeout_ms, envelope, signals);
+}
+
+enum err cli_connection_receive_or_typed(struct cli_connection *connection,
+                                         struct rpc_envelope *envelope,
+                                         struct port_signals *signals)
+{
+    return receive(connection, true, -1, envelope, signals);
 }
 
 bool cli_connection_is_answer(const struct cli_connection *connection,

@@ -33,9 +33,14 @@ enum err cli_connection_send(struct cli_connection *connection);
 /* The next message; its views are valid until the next call.  ERR_TIMEOUT after timeout_ms (-1:
  * none); ERR_END: the daemon closed; ERR_SYNTAX: no message of the protocol; ERR_TOO_LARGE:
  * longer than this build takes; ERR_BUSY: a signal came that *signals counts (only after
- * port_signals_start()). */
+ * port_signals_start(); also noticed while the daemon never stops sending). */
 enum err cli_connection_receive(struct cli_connection *connection, int64_t timeout_ms,
                                 struct rpc_envelope *envelope, struct port_signals *signals);
+/* The same without a deadline, for somebody who is asked at the terminal meanwhile: ERR_AGAIN when
+ * stdin can be read and no message is here. */
+enum err cli_connection_receive_or_typed(struct cli_connection *connection,
+                                         struct rpc_envelope *envelope,
+                                         struct port_signals *signals);
 /* Whether a whole message is here already. */
 bool cli_connection_has_message(const struct cli_connection *connection);
 /* Whether the envelope answers the last request. */

@@ -53,6 +53,14 @@ static void put_reason(struct cli *cli, const char *before, struct str raw)
     put_value(cli, raw);
 }
 
+/* " by NAME": what the caller said, else what the daemon verified. */
+static void put_who(struct cli *cli, const struct cli_event *event)
+{
+    struct str actor = cli_event_data(event, "actor");
+
+    put_reason(cli, " by ", actor.n > 2 ? actor : cli_event_data(event, "by"));
+}
+
 static void on_log(struct cli *cli, const struct cli_event *event)
 {
     struct str level = cli_event_data(event, "level"), stream = cli_event_data(event, "stream");
@@ -162,7 +170,7 @@ static void on_ending(struct cli *cli, const struct cli_event *event)
     put_reason(cli, ", step ", step);
     put_error(cli, event);
     put_reason(cli, ": ", cli_event_data(event, "reason"));
-    put_reason(cli, " by ", cli_event_data(event, "actor"));
+    put_who(cli, event);
     put_reason(cli, ": ", cli_event_data(event, "comment"));
     end_line(cli);
     if (progress->outcome == CLI_RUN_SUCCEEDED)
@@ -189,16 +197,17 @@ static void on_run(struct cli *cli, const struct cli_event *event)
     } else if (strcmp(what, "resumed") == 0) {
         begin_step(cli, event);
         put_reason(cli, "decided: ", cli_event_data(event, "decision"));
-        put_reason(cli, " by ", cli_event_data(event, "actor"));
+        put_who(cli, event);
         put_reason(cli, ": ", cli_event_data(event, "comment"));
         end_line(cli);
     } else if (strcmp(what, "input_submitted") == 0) {
         begin_step(cli, event);
-        put_reason(cli, "answered by ", cli_event_data(event, "by"));
+        cli_screen_put(screen, "answered");
+        put_who(cli, event);
         end_line(cli);
     } else if (strcmp(what, "cancel_requested") == 0) {
         cli_screen_put(screen, "  cancel requested");
-        put_reason(cli, " by ", cli_event_data(event, "by"));
+        put_who(cli, event);
         put_reason(cli, ": ", cli_event_data(event, "reason"));
         end_line(cli);
     }
@@ -265,15 +274,12 @@ void cli_live_draw(struct cli *cli)
     }
 }
 
-void cli_live_left_waiting(struct cli *cli, struct str run, const char *run_id)
+void cli_live_left_waiting(struct cli *cli, bool for_decision, const char *run_id)
 {
-    struct str waiting_for = STR_NONE;
-
     cli_screen_live_clear(&cli->screen);
-    (void)json_member(run, "waiting_for", &waiting_for);
     cli_screen_put(&cli->screen, "run ");
     cli_screen_text(&cli->screen, str_of(run_id));
-    if (json_string_is(waiting_for, "input")) {
+    if (!for_decision) {
         cli_screen_put(&cli->screen, " is left waiting for answers: charter submit-input ");
         cli_screen_text(&cli->screen, str_of(run_id));
         cli_screen_put(&cli->screen, " --answers JSON\n");

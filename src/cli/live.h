@@ -10,6 +10,6 @@ void cli_live_event(struct cli *cli, const struct cli_event *event, struct cli_s
 /* Draws the live lines anew; for terminals alone. */
 void cli_live_draw(struct cli *cli);
 /* Says for whom the run waits, and how to answer. */
-void cli_live_left_waiting(struct cli *cli, struct str run, const char *run_id);
+void cli_live_left_waiting(struct cli *cli, bool for_decision, const char *run_id);
 
 #endif

@@ -28,6 +28,14 @@ static struct cli_step *step_named(struct cli_progress *progress, const char *id
     return step;
 }
 
+const struct cli_step *cli_progress_step(const struct cli_progress *progress, const char *id)
+{
+    for (size_t i = 0; i < progress->count; i++)
+        if (strcmp(progress->steps[i].id, id) == 0)
+            return &progress->steps[i];
+    return NULL;
+}
+
 static void take_progress(struct cli_step *step, const struct cli_event *event)
 {
     char text[2 * LIMIT_TEXT];

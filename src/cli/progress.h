@@ -39,6 +39,8 @@ struct cli_progress {
 void cli_progress_start(struct cli_progress *progress);
 /* Takes one event in; the step that it concerns, or NULL. */
 struct cli_step *cli_progress_apply(struct cli_progress *progress, const struct cli_event *event);
+/* A step that some event told of; NULL: none did. */
+const struct cli_step *cli_progress_step(const struct cli_progress *progress, const char *id);
 /* Whether some step waits for a decision or an answer and no other one executes. */
 bool cli_progress_waits(const struct cli_progress *progress);
 /* Of run.status; CLI_RUN_OPEN for everything that has not ended. */

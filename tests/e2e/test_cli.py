@@ -1,27 +1,21 @@
 """The `charter` command against a control socket that these tests script (peers/control.py)."""
 
-import fcntl
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from peers.control import ControlServer, event  # noqa: E402
+from peers.terminal import CHARTER, Terminal, environment  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
-CHARTER = BUILD / "charter"
 
 pytestmark = pytest.mark.skipif(not CHARTER.exists(), reason="charter is not built (CONFIG_CLI)")
 
@@ -41,10 +35,6 @@ def project(tmp_path):
     (tmp_path / "charter.yml").write_text("{}\n")
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
     return tmp_path
-
-
-def environment():
-    return {name: value for name, value in os.environ.items() if not name.startswith("CHARTER_")}
 
 
 def charter(project, *args, cwd=None, stdin="", env=None):
@@ -437,73 +427,6 @@ def test_json_on_a_terminal_carries_no_controls_and_is_the_same_json(project):
     assert not re.search("[\x1b\x7f-\x9f]", shown)
 
 
-class Terminal:
-    """`charter` on a pseudo-terminal of a given width."""
-
-    def __init__(self, project, *args, columns=80):
-        self.ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.process = subprocess.Popen([CHARTER, *args], cwd=project, stdin=theirs, stdout=theirs, stderr=theirs,
-                                        env=environment(), start_new_session=True)
-        os.close(theirs)
-        self.data = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.ours)
-
-    def _read(self, seconds):
-        """False at the end."""
-        if not select.select([self.ours], [], [], seconds)[0]:
-            return True
-        try:
-            piece = os.read(self.ours, 65536)
-        except OSError:
-            piece = b""
-        self.data += piece
-        return bool(piece)
-
-    def until(self, pattern, timeout=20):
-        deadline = time.monotonic() + timeout
-        while not re.search(pattern, self.shown()):
-            assert time.monotonic() < deadline, (pattern, self.data)
-            assert self._read(0.1), (pattern, self.data)
-
-    def wait(self, timeout=20):
-        deadline = time.monotonic() + timeout
-        while self._read(0.1):
-            assert time.monotonic() < deadline, self.data
-        return self.process.wait(timeout)
-
-    def shown(self):
-        return self.data.decode("utf-8", "replace").replace("\r\n", "\n")
-
-    def screen(self):
-        """The lines that stand there after all cursor control has had its effect."""
-        lines = [""]
-        row = 0
-        for piece in re.split("(\x1b\\[\\d+A|\x1b\\[J|\r|\n)", self.shown()):
-            up = re.fullmatch("\x1b\\[(\\d+)A", piece)
-            if up:
-                row -= int(up.group(1))
-                assert row >= 0
-            elif piece == "\x1b[J":
-                del lines[row + 1:]
-                lines[row] = ""
-            elif piece == "\n":
-                row += 1
-                if row == len(lines):
-                    lines.append("")
-            elif piece not in ("", "\r"):
-                lines[row] = piece
-        return lines
-
-
 def test_a_terminal_has_a_live_line_for_each_step_on_its_way(project):
     calls = {}
 
@@ -564,6 +487,28 @@ def test_ctrl_c_ends_the_following_and_not_the_run(project):
                 assert len(said.splitlines()) == 1
             assert "goes on" in said and "charter cancel r-1" in said
         assert server.calls("run.cancel") == []
+
+
+def test_ctrl_c_is_noticed_while_events_never_stop(project):
+    def events(call):
+        story(None)(call)
+        line = json.dumps({"jsonrpc": "2.0", "method": "event", "params": {
+            "event": event(3, "step.log", "fetch", level="info", message="x" * 200)}}).encode() + b"\n"
+        while True:  # ends when `charter` has gone
+            call.connection.sendall(line * 1000)
+
+    with ControlServer(project, {"run.start": answers(RUN), "run.events": events}):
+        with open(os.devnull, "wb") as nowhere:
+            process = subprocess.Popen([CHARTER, "run", "daily", "--json"], cwd=project, stdout=nowhere,
+                                       stderr=subprocess.PIPE, env=environment())
+        deadline = time.monotonic() + 20
+        while pathlib.Path(f"/proc/{process.pid}/io").exists() and time.monotonic() < deadline:
+            written = int(re.search(r"wchar: (\d+)", pathlib.Path(f"/proc/{process.pid}/io").read_text()).group(1))
+            if written > 1_000_000:
+                break
+        process.send_signal(signal.SIGINT)
+        assert b"goes on" in process.communicate(timeout=20)[1]
+        assert process.returncode == 130
 
 
 def test_a_run_that_waits_for_somebody_is_left_with_code_5(project):
