@@ -72,6 +72,7 @@ struct process {
     struct loop_fd in, out, err;
     bool in_ready; /* its stdin takes bytes, as far as we know */
     bool exited;
+    bool cancel_due; /* `cancel` is to be sent after the commit */
     int exit_code, signal;
     struct loop_timer deadline; /* of the attempt, setup included */
     struct loop_timer grace;    /* of the present wait for its end */

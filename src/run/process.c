@@ -29,6 +29,7 @@ static void on_in(struct loop_fd *node, unsigned ready)
     struct process *process = node->context;
     node->wanted = 0;
     process->in_ready = true; /* written after the commit */
+    process->engine->act = true;
 }
 
 static void on_out(struct loop_fd *node, unsigned ready)
@@ -73,15 +74,15 @@ static void begin_request(struct engine *engine, struct process *process)
     engine->act = true;
 }
 
-static void send_cancel(struct engine *engine, struct process *process)
+static void send_cancel(struct process *process)
 {
-    (void)engine;
     char bytes[128];
     struct out out = OUT_ON(bytes);
     char id[16];
     struct out digits = OUT_ON(id);
     size_t put;
 
+    process->cancel_due = false;
     /* In the middle of a request there is no place for a message; one that takes no input is terminated soon enough. */
     if (process->sending && process->sent > 0)
         return;
@@ -118,7 +119,8 @@ void process_change(struct engine *engine, struct process *process, enum process
         set_grace(engine, process);
         break;
     case PROCESS_CANCELLING:
-        send_cancel(engine, process);
+        process->cancel_due = true; /* told after the commit, like whatever decided it */
+        engine->act = true;
         set_grace(engine, process);
         break;
     case PROCESS_CLOSING:
@@ -146,6 +148,8 @@ static void on_grace(struct loop_timer *timer)
     struct process *process = timer->context;
     struct engine *engine = process->engine;
 
+    if (process->state >= PROCESS_KILLING)
+        return; /* nothing is harder than that: it dies when the system lets it */
     if (process->state == PROCESS_TEARDOWN)
         process_log(engine, process, "log", "warning",
                     STR("teardown was not answered within the grace time"));
@@ -242,6 +246,23 @@ static void begin_attempt(struct engine *engine, struct process *process, unsign
     engine->act = true;
 }
 
+/* All slots are taken.  Idle processes are kept for later steps of their runs; where runs that hold some wait for more, none of them would
+ * ever go on.  So one idle process goes for whoever waits, one at a time; its run starts another when it needs it. */
+static void make_place(struct engine *engine)
+{
+    struct process *idle = NULL;
+
+    for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
+        struct process *process = &engine->processes[i];
+        if (process->state >= PROCESS_TEARDOWN && process->state != PROCESS_KILLING)
+            return; /* a place comes free soon */
+        if (process->state == PROCESS_IDLE && process->step == STEP_NONE && !process->storing)
+            idle = process;
+    }
+    if (idle != NULL)
+        process_release(engine, idle);
+}
+
 struct process *process_take(struct engine *engine, struct run *run, unsigned step,
                              const char *integration, unsigned integration_index,
                              int64_t timeout_ms)
@@ -263,8 +284,10 @@ struct process *process_take(struct engine *engine, struct run *run, unsigned st
         begin_attempt(engine, process, step, timeout_ms);
         return process;
     }
-    if (free == NULL)
+    if (free == NULL) {
+        make_place(engine);
         return NULL;
+    }
     memset(free, 0, offsetof(struct process, intake));
     free->engine = engine;
     free->state = PROCESS_LAUNCHING;
@@ -383,7 +406,8 @@ static void finish(struct engine *engine, struct process *process)
     }
     process->state = PROCESS_FREE;
     run->processes--;
-    engine_attend(engine, run);
+    /* A slot has come free: steps of any run may have waited for it. */
+    engine_attend_all(engine);
     port_release(process->intake.tail, sizeof process->intake.tail);
 }
 
@@ -435,6 +459,8 @@ void processes_act(struct engine *engine)
             process_make_directory(engine, process);
             process_change(engine, process, PROCESS_EXECUTE);
         }
+        if (process->cancel_due && process->state == PROCESS_CANCELLING)
+            send_cancel(process);
         if (process->sending && process->in_ready && process->in.fd >= 0)
             process_send(engine, process);
         if (process->state == PROCESS_GONE && !process->storing)

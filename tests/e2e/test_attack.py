@@ -1,0 +1,193 @@
+"""What could wedge a daemon for ever: places that are never given back, waiters that nobody wakes, answers that fit
+by one byte too few, stops that are not heard.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import DAEMON, MESSAGE, Closed, RpcError, clean_environment, command, step, wait_until
+
+
+def limits():
+    """What this build has been given, by the names of `charter-daemon limits`."""
+    return command("limits").stdout
+
+
+def test_a_long_request_goes_on_when_the_pipe_has_room_again(project, daemon_of):
+    """More than a pipe holds: the rest is sent when the integration has read."""
+    project.workflow("w", [
+        step("big", {"big": 300000}),
+        step("use", {"sleep": 0.2}, {"value": 1}, inputs={"it": "${{ outputs.big }}"}, timeout_s=20)])
+    daemon = daemon_of(project)
+    assert daemon.run("w").status == "succeeded"
+
+
+def test_runs_that_hold_all_processes_do_not_wait_for_each_other_for_ever(project, daemon_of):
+    """Each run keeps six idle processes for later steps and wants two more: somebody's idle one must give way."""
+    names = "abcdefgh"
+    for name in names:
+        project.integration(name)
+    first = [step(f"s{i}", {"wait": "go"}, uses=name, value=i) for i, name in enumerate(names[:6])]
+    for one in first[:5]:
+        del one["with"]["do"][0]
+    project.workflow("w", first + [step(f"t{i}", uses=name, value=i) for i, name in enumerate(names[6:] + names)])
+    daemon = daemon_of(project)
+    runs = [daemon.start_run() for _ in range(10)]
+    for run in runs:
+        daemon.wait_event("step.started", run, "s5")
+    project.touch("go")
+    for run in runs:
+        assert daemon.end_of(run).status == "succeeded"
+
+
+def test_followers_that_have_gone_give_their_places_back(project, daemon_of):
+    """Nothing happens in the daemon meanwhile: no event tells it that nobody listens any more."""
+    project.workflow("w", [{"id": "g", "gate": {"message": "?"}}])
+    daemon = daemon_of(project)
+    run = daemon.start_run()
+    wait_until(lambda: daemon.status(run)["status"] == "waiting")
+    fds = daemon.fds()
+    for _ in range(40):
+        client = daemon.client()
+        client.call("run.events", {"run_id": run, "follow": True})
+        while client.next_event()["type"] != "run.waiting":
+            pass
+        client.close()
+    wait_until(lambda: daemon.fds() <= fds, "the places are free")
+    assert daemon.call("daemon.status")
+
+
+def test_following_a_run_that_has_ended_ends(project, daemon_of):
+    """Also behind its last event: nothing of it can come any more."""
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project)
+    run = daemon.run()
+    with daemon.client(5) as client:
+        assert client.events(run.id, run.events[-1]["seq"], follow=True)[0] == []
+
+
+def show(client):
+    """The line of an answer to workflows.show."""
+    client.request("workflows.show", {"workflow_id": "w"}, 1)
+    return client.line()
+
+
+def test_an_answer_that_fills_a_message_to_the_last_byte(project, daemon_of):
+    """One byte more than a message is refused, and stops nobody."""
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project)
+    with daemon.client() as client:
+        bare = len(show(client))
+    place = project.path / "workflows" / "w"
+    manifest = json.loads((place / "manifest.yml").read_text())
+    plan = json.loads((place / "plan.yml").read_text())
+    plan["steps"][0]["with"]["pad"] = "y" * 30000
+    (place / "plan.yml").write_text(json.dumps(plan))
+    with daemon.client() as client:
+        bare = len(show(client))
+    for beyond in range(-3, 4):
+        manifest["description"] = "x" * (MESSAGE - bare - 17 + beyond)
+        (place / "manifest.yml").write_text(json.dumps(manifest))
+        with daemon.client() as client:
+            line = show(client)
+            answer = json.loads(line)
+            assert len(line) <= MESSAGE
+            if "error" in answer:
+                assert answer["error"]["code"] == -32001 and beyond > -3
+            assert client.call("daemon.status")
+
+
+def test_a_listener_without_descriptors_listens_again(project, daemon_of):
+    """All descriptors are taken by processes and clients when one more connects: it is heard later."""
+    project.workflow("w", [step("one", {"wait": "go"}, value=1)])
+    daemon = daemon_of(project)
+    run = daemon.start_run()
+    wait_until(lambda: daemon.children(), "the integration")
+    wait_until(lambda: daemon.status(run)["status"] == "running")
+    used = max(map(int, os.listdir(f"/proc/{daemon.pid}/fd"))) + 1
+    wait_until(lambda: daemon.fds() == len(os.listdir(f"/proc/{daemon.pid}/fd")))
+    soft, hard = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    free = sorted(set(range(used)) - set(map(int, os.listdir(f"/proc/{daemon.pid}/fd"))))
+    lowest = free[0] if free else used
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (lowest, hard))
+    client = daemon.client(10)
+    client.request("daemon.status", request_id=1)
+    time.sleep(0.5)  # the daemon has tried, and could not
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert client.answer(1)["pid"] == daemon.pid
+    client.close()
+    project.touch("go")
+    assert daemon.end_of(run).status == "succeeded"
+
+
+def test_a_signal_ends_a_drain_that_has_no_bound(project, daemon_of):
+    project.workflow("w", [step("one", {"hang": 1})])
+    daemon = daemon_of(project)
+    run = daemon.start_run()
+    daemon.wait_event("step.started", run)
+    wait_until(lambda: project.processes(), "the integration")
+    daemon.call("daemon.stop", {"drain": True})
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait(20) == 0
+
+
+def test_the_second_signal_stops_at_once_also_when_steps_are_being_interrupted(project, daemon_of):
+    project.workflow("w", [step("one", {"ignore": [15]}, {"touch": "on"}, {"hang": 1})])
+    daemon = daemon_of(project)
+    daemon.start_run()
+    project.wait_file("on")
+    daemon.call("daemon.stop", {"timeout_s": 0})
+    begun = time.monotonic()
+    wait_until(lambda: "stopping" in daemon.log)
+    daemon.signal(signal.SIGTERM)
+    daemon.signal(signal.SIGINT)
+    assert daemon.wait(20) == 0
+    assert time.monotonic() - begun < 4
+
+
+def test_a_secret_in_a_pipe_that_nobody_fills_stops_nobody(project, daemon_of):
+    os.mkfifo(project.file("pipe"))
+    project.config["secrets"] = {"S": {"file": "pipe"}}
+    project.integration("puppet", env={"S": "${{ secrets.S }}"})
+    project.workflow("w", [step("one", value=1)])
+    daemon = subprocess.run([DAEMON, "check", "--project-path", str(project.path)], timeout=20,
+                            env=clean_environment(), capture_output=True, check=False)
+    assert daemon.returncode in (0, 3)
+    daemon = daemon_of(project, ready=False)
+    def settled():
+        if daemon.process.poll() is not None:
+            return True
+        try:
+            with daemon.client(2) as client:
+                return client.call("daemon.status")
+        except (OSError, Closed, RpcError):
+            return False
+    wait_until(settled, "the daemon refuses, or serves", 10)
+    if daemon.process.poll() is None:
+        assert daemon.run().status == "failed"
+
+
+def test_the_clock_may_stand_in_the_past(project, daemon_of):
+    """Placeholder for what needs no clock: the last ended runs are kept by their order."""
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project)
+    first = daemon.run()
+    second = daemon.run()
+    rows = daemon.call("runs.list")["runs"]
+    assert [row["run_id"] for row in rows] == [second.id, first.id]
+
+
+@pytest.mark.parametrize("text", ["\\u0001" * 1024])
+def test_comments_full_of_escapes(project, daemon_of, text):
+    project.workflow("w", [{"id": "g", "gate": {"message": "?"}}])
+    daemon = daemon_of(project)
+    run = daemon.start_run()
+    wait_until(lambda: daemon.status(run)["status"] == "waiting")
+    daemon.call("run.resume", {"run_id": run, "decision": "approve", "comment": json.loads(f'"{text}"')})
+    assert daemon.end_of(run).status == "succeeded"
