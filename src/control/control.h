@@ -39,8 +39,9 @@ struct control_client {
          1]; /* what goes out: one message and its line feed at least fit whenever it is read */
 };
 
-/* What the control room asks about a run without knowing runs: where its first event stands.  False: no such run. */
-typedef bool control_find_run(void *context, const char *run_id, uint64_t *created_seq);
+/* What the control room asks about a run without knowing runs: its first event, and whether it has ended.  False: no such run. */
+typedef bool control_find_run(void *context, const char *run_id, uint64_t *created_seq,
+                              bool *ended);
 
 struct control {
     struct loop *loop;
@@ -49,6 +50,7 @@ struct control {
     control_find_run *find_run;
     void *find_run_context;
     struct loop_fd listener;
+    int64_t listen_at_ms; /* monotonic; where the listener sleeps for want of descriptors */
     char path[LIMIT_PATH], address_file[LIMIT_PATH];
     struct control_client clients[LIMIT_CLIENTS];
     unsigned count;

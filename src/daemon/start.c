@@ -27,14 +27,21 @@ static void path_in(const struct daemon *daemon, const char *name, char path[LIM
     out_cstr(&out);
 }
 
+static bool is_fresh(struct daemon *daemon)
+{
+    struct out out = OUT_ON(daemon->directory);
+    struct port_stat stat;
+
+    out_format(&out, "%s/.charter", daemon->project.root);
+    return port_stat(out_cstr(&out), &stat) == ERR_NOT_FOUND;
+}
+
 static bool make_directories(struct daemon *daemon)
 {
     static const char *const names[] = {"runs", "integrations"};
-    struct out out = OUT_ON(daemon->directory);
     char path[LIMIT_PATH];
 
-    out_format(&out, "%s/.charter", daemon->project.root);
-    enum err err = port_make_directory(out_cstr(&out), 0700);
+    enum err err = port_make_directory(daemon->directory, 0700);
     if (err != OK && err != ERR_EXISTS)
         return storage_failed(daemon, "cannot make", daemon->directory);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -169,7 +176,7 @@ static void kill_left_overs(struct daemon *daemon)
                     count);
 }
 
-static bool find_run(void *context, const char *run_id, uint64_t *created_seq)
+static bool find_run(void *context, const char *run_id, uint64_t *created_seq, bool *has_ended)
 {
     struct daemon *daemon = context;
     struct run *run = table_find(&daemon->engine.table, str_of(run_id));
@@ -178,6 +185,7 @@ static bool find_run(void *context, const char *run_id, uint64_t *created_seq)
     if (run == NULL && ended == NULL)
         return false;
     *created_seq = run != NULL ? run->created_seq : ended->created_seq;
+    *has_ended = run == NULL;
     return true;
 }
 
@@ -214,9 +222,13 @@ bool daemon_start(struct daemon *daemon)
     engine_start(&daemon->engine, &daemon->loop, &daemon->journal, &daemon->project,
                  &daemon->workspace);
 
+    /* A folder that is no project stays as it was.  One without .charter has no other daemon either. */
+    bool fresh = is_fresh(daemon);
+    if (fresh && !daemon_load_project(daemon))
+        return end_with(daemon, EXIT_PROJECT);
     if (!make_directories(daemon) || !take_lock(daemon))
         return false;
-    if (!daemon_load_project(daemon))
+    if (!fresh && !daemon_load_project(daemon))
         return end_with(daemon, EXIT_PROJECT);
     if (!take_identity(daemon) || !open_journal(daemon))
         return false;
