@@ -370,6 +370,15 @@ class Daemon:
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def open_files(self):
+        found = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except OSError:
+                pass
+        return found
+
     def memory(self, field="VmHWM"):
         """KiB; the highest resident size unless told."""
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
