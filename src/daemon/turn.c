@@ -50,9 +50,11 @@ static void storage_failed(struct daemon *daemon)
 void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_ms)
 {
     if (daemon->phase != DAEMON_RUNNING) {
-        /* Asked again: at once. */
-        if (daemon->phase == DAEMON_DRAINING)
-            daemon->stop_at_ms = daemon->loop.now_ms;
+        /* Asked again: sooner, never later. */
+        int64_t at_ms = daemon->loop.now_ms + grace_ms;
+        bool waits = daemon->phase == DAEMON_DRAINING || daemon->phase == DAEMON_ENDING;
+        if (waits && grace_ms >= 0 && (daemon->stop_at_ms < 0 || at_ms < daemon->stop_at_ms))
+            daemon->stop_at_ms = at_ms;
         return;
     }
     log_info("daemon", "stopping: %s%s", reason,
@@ -70,11 +72,9 @@ static void take_signals(struct daemon *daemon, const struct port_signals *signa
         daemon_reload(daemon);
     if (signals->terminate == 0)
         return;
-    if (daemon->phase == DAEMON_RUNNING)
-        daemon_begin_stop(daemon, "signal", LIMIT_GRACE_MS);
-    for (unsigned i = daemon->stop_signals == 0 ? 1 : 0; i < signals->terminate; i++)
-        daemon_begin_stop(daemon, "signal", 0);
-    daemon->stop_signals += signals->terminate;
+    /* The first has the grace time, also where a stop without a bound was under way; the second stops at once. */
+    for (unsigned i = 0; i < signals->terminate; i++)
+        daemon_begin_stop(daemon, "signal", daemon->stop_signals++ == 0 ? LIMIT_GRACE_MS : 0);
 }
 
 static void go_on_stopping(struct daemon *daemon)

@@ -387,6 +387,7 @@ void engine_start(struct engine *engine, struct loop *loop, struct journal *jour
     engine->journal = journal;
     engine->project = project;
     engine->workspace = workspace;
+    source_keep_spare(engine);
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
         engine->jobs[i].engine = engine;
 }

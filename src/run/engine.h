@@ -190,6 +190,7 @@ struct engine {
     char remover_answer[64];
     bool remover_wanted;
     struct engine_metrics metrics;
+    int spare_fd; /* so that plan.json can be read when there is no descriptor left; 0: none */
     struct engine_scratch scratch;
 };
 
@@ -228,6 +229,8 @@ void source_run_path(const struct engine *engine, const char *run_id, const char
                      char path[LIMIT_PATH]);
 /* Fills a run's step records and sections from the line structure of its plan.json. */
 enum err source_index_plan(struct engine *engine, struct run *run);
+/* Keeps the descriptor that reading a plan may need. */
+void source_keep_spare(struct engine *engine);
 /* How many steps plan.json says that it has. */
 enum err source_count_steps(const struct engine *engine, const char *run_id, unsigned *steps);
 /* The step's line as a raw object, in scratch.step. */

@@ -23,11 +23,31 @@ void source_run_path(const struct engine *engine, const char *run_id, const char
     out_cstr(&out);
 }
 
-static enum err open_plan(const struct engine *engine, const struct run *run, int *fd)
+/* The plan must be readable also while clients and processes have all descriptors: what would else fail is a step, for good.  So one
+ * descriptor is kept for it. */
+static enum err open_plan(struct engine *engine, const struct run *run, int *fd)
 {
     char path[LIMIT_PATH];
+
     source_run_path(engine, run->id, "plan.json", path);
+    enum err err = port_open(path, PORT_READ, fd);
+    if (err != ERR_FULL || engine->spare_fd <= 0)
+        return err;
+    port_close(engine->spare_fd);
+    engine->spare_fd = 0;
     return port_open(path, PORT_READ, fd);
+}
+
+static void close_plan(struct engine *engine, int fd)
+{
+    port_close(fd);
+    source_keep_spare(engine);
+}
+
+void source_keep_spare(struct engine *engine)
+{
+    if (engine->spare_fd <= 0 && port_open("/dev/null", PORT_READ, &engine->spare_fd) != OK)
+        engine->spare_fd = 0;
 }
 
 /* Notes where a line begins and ends, when it is one that the table knows. */
@@ -134,7 +154,7 @@ enum err source_index_plan(struct engine *engine, struct run *run)
     if (err != OK)
         return err;
     err = index_lines(engine, run, fd);
-    port_close(fd);
+    close_plan(engine, fd);
     if (err == OK)
         err = source_integrations(engine, run, &integrations);
     for (unsigned i = 0; err == OK && i < run->step_count; i++) {
@@ -169,7 +189,7 @@ static enum err read_plan(struct engine *engine, const struct run *run, uint32_t
     if (err != OK)
         return err;
     err = port_read_at(fd, to, length, offset, &got);
-    port_close(fd);
+    close_plan(engine, fd);
     if (err != OK)
         return err;
     *line = str_range(to, got);
@@ -203,7 +223,7 @@ enum err source_step(struct engine *engine, const struct run *run, unsigned inde
 }
 
 /* Names stand at the head of a step's line and are read alone. */
-static enum err read_names(const struct engine *engine, const struct run *run, unsigned index,
+static enum err read_names(struct engine *engine, const struct run *run, unsigned index,
                            struct source_names *names)
 {
     const struct step *step = &engine->table.steps[run->step_first + index];
@@ -217,7 +237,7 @@ static enum err read_names(const struct engine *engine, const struct run *run, u
     if (err != OK)
         return err;
     err = port_read_at(fd, head, length, step->plan_offset, &got);
-    port_close(fd);
+    close_plan(engine, fd);
     if (err != OK)
         return err;
     struct json_walk walk = json_walk(str_range(head, got));
