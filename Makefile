@@ -306,8 +306,9 @@ builds: $(DEPS_STAMPS) ## other configurations, incremental builds, offline, ins
 		$(TESTS) tap --result $(RESULTS)/builds -- tests/builds/run
 
 bench-programs: $(BENCH_PROGRAMS)
-bench: bench-programs ## measurements
-	@for program in $(BENCH_PROGRAMS); do $$program || exit 1; done
+bench: all bench-programs ## measurements beside their floors, in about a minute; BENCH= selects
+	@$(PYTHON) tests/bench/run.py $(B) $(BENCH)
+	@$(if $(BENCH),,$(B)/bench/bench_append "$${TMPDIR:-/tmp}" 100)
 
 .PHONY: asan valgrind fuzz fuzz-long
 asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
