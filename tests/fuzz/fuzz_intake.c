@@ -75,7 +75,8 @@ static void feed(struct str text, size_t step, uint64_t limit, struct out *log)
     }
     if (err == ERR_SYNTAX)
         MUST(intake.scan.check.reason != NULL);
-    MUST(err == OK || err == ERR_AGAIN || err == ERR_SYNTAX || err == ERR_INVALID || err == ERR_TOO_LARGE);
+    MUST(err == OK || err == ERR_AGAIN || err == ERR_SYNTAX || err == ERR_INVALID ||
+         err == ERR_TOO_LARGE);
     out_text(log, err == OK || err == ERR_AGAIN ? (intake_is_partial(&intake) ? "+" : ".") : "!");
     intake_stop(&intake);
 }

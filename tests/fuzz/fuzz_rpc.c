@@ -66,7 +66,8 @@ static void read_some(void *context, struct rpc_call *call, struct str params)
     rpc_answer_raw(call, STR("{}"));
 }
 
-static bool on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params)
+static bool on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                       struct str params)
 {
     size_t n = strlen(call->command.key);
     (void)context;
@@ -125,7 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(envelope.id.n < sizeof((struct rpc_call *)0)->id &&
              (json_type(envelope.id) == JSON_STRING || json_type(envelope.id) == JSON_NUMBER));
     if (err != OK) {
-        MUST(error.code == RPC_PARSE_ERROR || error.code == RPC_INVALID_REQUEST || error.code == RPC_INVALID_PARAMS);
+        MUST(error.code == RPC_PARSE_ERROR || error.code == RPC_INVALID_REQUEST ||
+             error.code == RPC_INVALID_PARAMS);
         MUST((error.code == RPC_PARSE_ERROR) == (err == ERR_SYNTAX));
         MUST(strlen(error.message) > 0);
         struct out out = OUT_ON(bytes);

@@ -47,7 +47,8 @@ int run_rig_start(void **state)
     memset(&journal, 0, sizeof journal);
     memset(&project, 0, sizeof project);
     /* A root with letters of two bytes and longer than any piece that is escaped at a time. */
-    snprintf(root, sizeof root, "%s/run-XXXXXX", base != NULL && strlen(base) < 200 ? base : "/tmp");
+    snprintf(root, sizeof root, "%s/run-XXXXXX",
+             base != NULL && strlen(base) < 200 ? base : "/tmp");
     if (mkdtemp(root) == NULL)
         return -1;
     size_t n = strlen(root);

@@ -12,8 +12,9 @@ static char folder[LIMIT_PATH];
 
 static int start(void **state)
 {
-    static const char *const variables[] = {"CHARTER_PROJECT_PATH", "CHARTER_GATEWAY", "CHARTER_TOKEN_FILE",
-                                            "CHARTER_LOG_LEVEL", "CHARTER_LOG_FORMAT"};
+    static const char *const variables[] = {"CHARTER_PROJECT_PATH", "CHARTER_GATEWAY",
+                                            "CHARTER_TOKEN_FILE", "CHARTER_LOG_LEVEL",
+                                            "CHARTER_LOG_FORMAT"};
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
@@ -60,8 +61,8 @@ static void every_flag_is_taken_in_both_forms(void **state)
     (void)state;
     write_file(PATH("token"), "t");
     const char *token = PATH("token");
-    assert_true(READ("start", "--project-path", folder, "--gateway", "http://h:1/p", "--token-file", token, "--background",
-                     "--log-level", "debug"));
+    assert_true(READ("start", "--project-path", folder, "--gateway", "http://h:1/p", "--token-file",
+                     token, "--background", "--log-level", "debug"));
     assert_string_equal(options.project_path, folder);
     assert_int_equal(options.gateway_count, 1);
     assert_string_equal(options.gateways[0], "http://h:1/p");
@@ -72,7 +73,8 @@ static void every_flag_is_taken_in_both_forms(void **state)
     char argument[5][LIMIT_PATH + 32];
     snprintf(argument[0], sizeof argument[0], "--project-path=%s", folder);
     snprintf(argument[1], sizeof argument[1], "--token-file=%s", token);
-    assert_true(READ("start", argument[0], argument[1], "--gateway=ws://[::1]:8765", "--log-level=error", "--log-format=json"));
+    assert_true(READ("start", argument[0], argument[1], "--gateway=ws://[::1]:8765",
+                     "--log-level=error", "--log-format=json"));
     assert_string_equal(options.project_path, folder);
     assert_string_equal(options.gateways[0], "ws://[::1]:8765");
     assert_string_equal(options.token_file, token);
@@ -103,12 +105,13 @@ static void commands_are_known(void **state)
 static void several_gateways_are_doors_in_order(void **state)
 {
     (void)state;
-    assert_true(READ("start", "--gateway", "http://a", "--gateway=http://b", "--gateway", "ws://c", "--gateway", "ws://d"));
+    assert_true(READ("start", "--gateway", "http://a", "--gateway=http://b", "--gateway", "ws://c",
+                     "--gateway", "ws://d"));
     assert_int_equal(options.gateway_count, 4);
     assert_string_equal(options.gateways[0], "http://a");
     assert_string_equal(options.gateways[3], "ws://d");
-    assert_false(READ("start", "--gateway=http://a", "--gateway=http://b", "--gateway=ws://c", "--gateway=ws://d",
-                      "--gateway=ws://e"));
+    assert_false(READ("start", "--gateway=http://a", "--gateway=http://b", "--gateway=ws://c",
+                      "--gateway=ws://d", "--gateway=ws://e"));
 }
 
 static void misuse_is_refused(void **state)

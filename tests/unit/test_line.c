@@ -156,8 +156,12 @@ static void the_bom_counts_towards_the_limit(void **state)
 {
     (void)state;
     /* It stands in the buffer like any byte; what passes is the first line's business alone. */
-    expect("\xef\xbb\xbf""012345678901\n", "[012345678901].");
-    expect("\xef\xbb\xbf""0123456789012\nz\n", "![z].");
+    expect("\xef\xbb\xbf"
+           "012345678901\n",
+           "[012345678901].");
+    expect("\xef\xbb\xbf"
+           "0123456789012\nz\n",
+           "![z].");
 }
 
 static void lines_stay_where_they_are_until_room_is_asked_for(void **state)

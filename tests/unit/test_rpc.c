@@ -123,11 +123,18 @@ static enum err read_id(const char *raw)
 
 static void ids_are_integers_and_strings(void **state)
 {
-    static const char *const taken[] = {"0",    "-0",     "-1",      "42", "18446744073709551616",
-                                        "\"\"", "\"h\"",  "\"\xc3\xa9\"",
-                                        "\"\\ud83d\\ude00\"", "\"\\\"\\\\\""};
-    static const char *const refused[] = {"null", "true", "false", "1.0", "1e3", "1E3", "-1.5", "{}", "[]",
-                                          "[1]",  "{\"a\":1}"};
+    static const char *const taken[] = {"0",
+                                        "-0",
+                                        "-1",
+                                        "42",
+                                        "18446744073709551616",
+                                        "\"\"",
+                                        "\"h\"",
+                                        "\"\xc3\xa9\"",
+                                        "\"\\ud83d\\ude00\"",
+                                        "\"\\\"\\\\\""};
+    static const char *const refused[] = {"null", "true", "false", "1.0", "1e3",      "1E3",
+                                          "-1.5", "{}",   "[]",    "[1]", "{\"a\":1}"};
     (void)state;
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
         assert_int_equal(read_id(taken[i]), OK);
@@ -178,7 +185,8 @@ static void a_refused_request_keeps_an_id_that_was_read(void **state)
     assert_str(envelope.id, "\"a\"");
     assert_int_equal(read_text("{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":5}"), ERR_INVALID);
     assert_str(envelope.id, "5");
-    assert_int_equal(read_text("{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"m\",\"params\":[1]}"), ERR_INVALID);
+    assert_int_equal(read_text("{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"m\",\"params\":[1]}"),
+                     ERR_INVALID);
     assert_str(envelope.id, "5");
 }
 
@@ -210,12 +218,18 @@ static void refusals_have_their_codes(void **state)
         {"{\"jsonrpc\":\"2.0\",\"id\":1}", RPC_INVALID_REQUEST, "method"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":null}", RPC_INVALID_REQUEST, "method"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":{}}", RPC_INVALID_REQUEST, "method"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS, "object"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":null}", RPC_INVALID_PARAMS, "object"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":\"p\"}", RPC_INVALID_PARAMS, "object"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"result\":1}", RPC_INVALID_REQUEST, "either a request or an answer"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"error\":{}}", RPC_INVALID_REQUEST, "either a request or an answer"},
-        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1,\"error\":{}}", RPC_INVALID_REQUEST, "either a result or an error"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[]}", RPC_INVALID_PARAMS,
+         "object"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":null}", RPC_INVALID_PARAMS,
+         "object"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":\"p\"}", RPC_INVALID_PARAMS,
+         "object"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"result\":1}", RPC_INVALID_REQUEST,
+         "either a request or an answer"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"error\":{}}", RPC_INVALID_REQUEST,
+         "either a request or an answer"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1,\"error\":{}}", RPC_INVALID_REQUEST,
+         "either a result or an error"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":\"no\"}", RPC_INVALID_REQUEST, "error"},
         {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":null}", RPC_INVALID_REQUEST, "error"},
         {"{\"jsonrpc\":\"2.0\",\"id\":true,\"result\":1}", RPC_INVALID_REQUEST, "id"},
@@ -234,7 +248,8 @@ static void refusals_have_their_codes(void **state)
 static void a_known_member_given_twice_is_named(void **state)
 {
     static const char *const members[] = {
-        "\"jsonrpc\":\"2.0\"", "\"id\":1", "\"method\":\"m\"", "\"params\":{}", "\"result\":1", "\"error\":{}",
+        "\"jsonrpc\":\"2.0\"", "\"id\":1",     "\"method\":\"m\"",
+        "\"params\":{}",       "\"result\":1", "\"error\":{}",
     };
     char text[256], quoted[32];
     (void)state;
@@ -242,14 +257,17 @@ static void a_known_member_given_twice_is_named(void **state)
         struct str name, rest;
         (void)str_cut(str_of(members[i]), ':', &name, &rest);
         snprintf(quoted, sizeof quoted, "%.*s is given twice", STR_ARG(name));
-        snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",%s,%s}", members[i], members[i]);
+        snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",%s,%s}",
+                 members[i], members[i]);
         assert_int_equal(read_text(text), ERR_INVALID);
         assert_int_equal(error.code, RPC_INVALID_REQUEST);
         if (i != 4 && i != 5 && strstr(error.message, quoted) == NULL)
             fail_msg("%s: %s", text, error.message);
     }
     /* A second spelling of the same name is the same name. */
-    assert_int_equal(read_text("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"m\\u0065thod\":\"n\"}"), ERR_INVALID);
+    assert_int_equal(
+        read_text("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"m\\u0065thod\":\"n\"}"),
+        ERR_INVALID);
     assert_non_null(strstr(error.message, "\"method\" is given twice"));
 }
 
@@ -283,7 +301,8 @@ static void depth_is_bounded(void **state)
 
 static void nothing_is_read_beyond_the_message(void **state)
 {
-    static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":12,\"method\":\"m\",\"params\":{\"a\":[1]}}";
+    static const char text[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":12,\"method\":\"m\",\"params\":{\"a\":[1]}}";
     char bytes[sizeof text];
     (void)state;
     /* Every cut of a message is no message; the sanitizers see reads past its end. */
@@ -304,8 +323,9 @@ static void messages_are_written_whole(void **state)
 
     rpc_error_set(&error, RPC_NOT_FOUND, "no run \"%s\"", "r-\xc3\xa9");
     rpc_write_error(&out, STR("\"x\\u0041\""), &error);
-    assert_string_equal(out_cstr(&out), "{\"jsonrpc\":\"2.0\",\"id\":\"x\\u0041\",\"error\":{\"code\":-32005,"
-                                        "\"message\":\"no run \\\"r-\xc3\xa9\\\"\"}}");
+    assert_string_equal(out_cstr(&out),
+                        "{\"jsonrpc\":\"2.0\",\"id\":\"x\\u0041\",\"error\":{\"code\":-32005,"
+                        "\"message\":\"no run \\\"r-\xc3\xa9\\\"\"}}");
     out_reset(&out);
     (void)str_copy(STR("{\"what\":\"run\"}"), error.data, sizeof error.data);
     rpc_write_error(&out, STR_NONE, &error);
@@ -323,7 +343,8 @@ static void messages_are_written_whole(void **state)
     w = rpc_begin_request(&out, "1", "setup");
     json_null(&w);
     rpc_end(&w);
-    assert_string_equal(out_cstr(&out), "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"setup\",\"params\":null}");
+    assert_string_equal(out_cstr(&out),
+                        "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"setup\",\"params\":null}");
 
     out_reset(&out);
     w = rpc_begin_result(&out, STR("-4"));

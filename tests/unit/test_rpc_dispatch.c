@@ -65,7 +65,8 @@ static void handle(void *context, struct rpc_call *call, struct str params)
     rpc_answer_raw(call, STR("{\"ok\":true}"));
 }
 
-static bool on_command(void *context, struct rpc_call *call, const struct rpc_method *method, struct str params)
+static bool on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
+                       struct str params)
 {
     assert_ptr_equal(context, &handler);
     assert_true(call->command.present);
@@ -107,7 +108,8 @@ static enum err send_text(enum rpc_channel channel, const char *text)
     return rpc_dispatch(&dispatcher, &place.peer, &envelope);
 }
 
-#define REQUEST(method, params) "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"" method "\",\"params\":" params "}"
+#define REQUEST(method, params)                                                                    \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"" method "\",\"params\":" params "}"
 
 static void assert_answer(const char *expected)
 {
@@ -135,7 +137,8 @@ static void methods_are_called_with_their_params(void **state)
     assert_false(handler.call.command.present);
     assert_answer(OK_ANSWER);
 
-    assert_int_equal(send_text(RPC_GATEWAY, "{\"jsonrpc\":\"2.0\",\"id\":-3,\"method\":\"read\"}"), OK);
+    assert_int_equal(send_text(RPC_GATEWAY, "{\"jsonrpc\":\"2.0\",\"id\":-3,\"method\":\"read\"}"),
+                     OK);
     assert_string_equal(handler.params, "{}");
     assert_answer("{\"jsonrpc\":\"2.0\",\"id\":-3,\"result\":{\"ok\":true}}");
 }
@@ -186,8 +189,10 @@ static void local_methods_are_unknown_over_the_link(void **state)
 static void changes_over_the_link_carry_a_command(void **state)
 {
     (void)state;
-    assert_int_equal(send_text(RPC_GATEWAY, REQUEST("change", "{\"command\":{\"seq\":42,\"key\":\"k\\u00e9\"},\"a\":1}")),
-                     OK);
+    assert_int_equal(
+        send_text(RPC_GATEWAY,
+                  REQUEST("change", "{\"command\":{\"seq\":42,\"key\":\"k\\u00e9\"},\"a\":1}")),
+        OK);
     assert_int_equal(handler.commands, 1);
     assert_int_equal(handler.calls, 1);
     assert_true(handler.call.command.present);
@@ -213,21 +218,27 @@ static void malformed_commands_are_refused(void **state)
         {"{\"command\":{\"seq\":-1,\"key\":\"k\"}}", -32602, "\"path\":\"command.seq\""},
         {"{\"command\":{\"seq\":1.0,\"key\":\"k\"}}", -32602, "\"path\":\"command.seq\""},
         {"{\"command\":{\"seq\":\"1\",\"key\":\"k\"}}", -32602, "\"path\":\"command.seq\""},
-        {"{\"command\":{\"seq\":9223372036854775808,\"key\":\"k\"}}", -32602, "\"path\":\"command.seq\""},
+        {"{\"command\":{\"seq\":9223372036854775808,\"key\":\"k\"}}", -32602,
+         "\"path\":\"command.seq\""},
         {"{\"command\":{\"seq\":1}}", -32602, "\"path\":\"command.key\""},
         {"{\"command\":{\"seq\":1,\"key\":\"\"}}", -32602, "\"path\":\"command.key\""},
         {"{\"command\":{\"seq\":1,\"key\":5}}", -32602, "\"path\":\"command.key\""},
         {"{\"command\":{\"seq\":1,\"key\":\"a\\u0000\"}}", -32602, "\"path\":\"command.key\""},
         {"{\"command\":{\"seq\":1,\"key\":"
-         "\"01234567890123456789012345678901234567890123456789012345678901234\"}}", -32602, "\"path\":\"command.key\""},
-        {"{\"command\":{\"seq\":1,\"key\":\"k\",\"key\":\"l\"}}", -32600, "command.key is given twice"},
-        {"{\"command\":{\"seq\":1,\"key\":\"k\"},\"command\":{}}", -32600, "command is given twice"},
+         "\"01234567890123456789012345678901234567890123456789012345678901234\"}}",
+         -32602, "\"path\":\"command.key\""},
+        {"{\"command\":{\"seq\":1,\"key\":\"k\",\"key\":\"l\"}}", -32600,
+         "command.key is given twice"},
+        {"{\"command\":{\"seq\":1,\"key\":\"k\"},\"command\":{}}", -32600,
+         "command is given twice"},
     };
     char text[512], code[32];
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         start(NULL);
-        snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"change\",\"params\":%s}", cases[i].params);
+        snprintf(text, sizeof text,
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"change\",\"params\":%s}",
+                 cases[i].params);
         snprintf(code, sizeof code, "\"code\":%d", cases[i].code);
         assert_int_equal(send_text(RPC_GATEWAY, text), OK);
         assert_int_equal(handler.calls + handler.commands, 0);
@@ -260,7 +271,8 @@ static void a_command_that_was_answered_before_reaches_no_method(void **state)
 {
     (void)state;
     handler.answered = true;
-    assert_int_equal(send_text(RPC_GATEWAY, REQUEST("change", "{\"command\":{\"seq\":1,\"key\":\"k\"}}")), OK);
+    assert_int_equal(
+        send_text(RPC_GATEWAY, REQUEST("change", "{\"command\":{\"seq\":1,\"key\":\"k\"}}")), OK);
     assert_int_equal(handler.calls, 0);
     assert_answer("{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"result\":\"before\"}");
 }
@@ -278,10 +290,16 @@ static void the_digest_covers_params_without_command_byte_for_byte(void **state)
     unsigned char first[32], other[32];
     (void)state;
 
-    digest_of("\"method\":\"change\",\"params\":{\"a\":1,\"command\":{\"seq\":1,\"key\":\"k\"},\"b\":\"x\"}", first);
-    digest_of("\"params\":{\"command\":{\"seq\":9,\"key\":\"l\"},\"a\":1,\"b\":\"x\"},\"method\":\"change\"", other);
+    digest_of(
+        "\"method\":\"change\",\"params\":{\"a\":1,\"command\":{\"seq\":1,\"key\":\"k\"},\"b\":\"x\"}",
+        first);
+    digest_of(
+        "\"params\":{\"command\":{\"seq\":9,\"key\":\"l\"},\"a\":1,\"b\":\"x\"},\"method\":\"change\"",
+        other);
     assert_memory_equal(first, other, 32);
-    digest_of("\"method\":\"change\",\"params\":{\"a\":1,\"b\":\"x\",\"c\\u006fmmand\":{\"seq\":9,\"key\":\"l\"}}", other);
+    digest_of(
+        "\"method\":\"change\",\"params\":{\"a\":1,\"b\":\"x\",\"c\\u006fmmand\":{\"seq\":9,\"key\":\"l\"}}",
+        other);
     assert_memory_equal(first, other, 32);
 
     static const char *const others[] = {
@@ -433,7 +451,8 @@ static void params_are_read_or_refused_with_path_and_reason(void **state)
     struct rpc_call call = {.peer = &place.peer, .generation = 7, .id = "1"};
     struct wanted wanted = {"", 0};
     (void)state;
-    assert_true(rpc_params(&call, STR("{\"name\":\"1234567\",\"n\":9,\"x\":[]}"), fields, 2, &wanted));
+    assert_true(
+        rpc_params(&call, STR("{\"name\":\"1234567\",\"n\":9,\"x\":[]}"), fields, 2, &wanted));
     assert_string_equal(wanted.name, "1234567");
     assert_int_equal(wanted.n, 9);
     assert_int_equal(place.begun, 0);

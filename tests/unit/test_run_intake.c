@@ -160,7 +160,8 @@ static struct str long_line(size_t n)
 
 static void lines_longer_than_the_tail_go_to_a_file_without_a_name(void **state)
 {
-    static const size_t lengths[] = {INTAKE_TAIL - 1, INTAKE_TAIL, INTAKE_TAIL + 1, 3 * INTAKE_TAIL, 40000};
+    static const size_t lengths[] = {INTAKE_TAIL - 1, INTAKE_TAIL, INTAKE_TAIL + 1, 3 * INTAKE_TAIL,
+                                     40000};
     static const size_t steps[] = {1, 7, 1000, INTAKE_TAIL, INTAKE_TAIL + 1, 100000};
     static char got[64 * 1024];
     struct port_stat stat;
@@ -227,7 +228,8 @@ static void a_file_that_cannot_be_made_is_an_error(void **state)
 {
     size_t used;
     (void)state;
-    enum err err = intake_feed(&intake, long_line(2 * INTAKE_TAIL), 60000, PATH("no/such/folder"), &used);
+    enum err err =
+        intake_feed(&intake, long_line(2 * INTAKE_TAIL), 60000, PATH("no/such/folder"), &used);
     assert_int_equal(err, ERR_NOT_FOUND);
     assert_int_equal(intake.spill, -1);
 }

@@ -31,7 +31,9 @@ static void learn(const char *value)
 /* An event around `data`, masked. */
 static const char *masked_event(const char *data)
 {
-    int n = snprintf(text, sizeof text, "{\"seq\":1,\"run_id\":\"r-1\",\"n\":1,\"type\":\"step.log\",\"data\":%s}", data);
+    int n =
+        snprintf(text, sizeof text,
+                 "{\"seq\":1,\"run_id\":\"r-1\",\"n\":1,\"type\":\"step.log\",\"data\":%s}", data);
     size_t length = (size_t)n, before = length;
     assert_true(n > 0 && length < sizeof text);
     assert_int_equal(json_check(str_range(text, length), 64, NULL), OK);
@@ -46,7 +48,8 @@ static const char *masked_event(const char *data)
 static void expect(const char *data, const char *expected)
 {
     char whole[8192];
-    snprintf(whole, sizeof whole, "{\"seq\":1,\"run_id\":\"r-1\",\"n\":1,\"type\":\"step.log\",\"data\":%s}", expected);
+    snprintf(whole, sizeof whole,
+             "{\"seq\":1,\"run_id\":\"r-1\",\"n\":1,\"type\":\"step.log\",\"data\":%s}", expected);
     assert_string_equal(masked_event(data), whole);
 }
 
@@ -103,7 +106,8 @@ static void every_short_escape_is_known(void **state)
     (void)state;
     learn("\b\f\n\r\t\"\\/");
     expect("{\"m\":\"\\b\\f\\n\\r\\t\\\"\\\\\\/\"}", "{\"m\":\"***\"}");
-    expect("{\"m\":\"\\u0008\\u000c\\u000a\\u000d\\u0009\\u0022\\u005c\\u002f\"}", "{\"m\":\"***\"}");
+    expect("{\"m\":\"\\u0008\\u000c\\u000a\\u000d\\u0009\\u0022\\u005c\\u002f\"}",
+           "{\"m\":\"***\"}");
 }
 
 static void an_escape_is_never_cut(void **state)
@@ -111,7 +115,8 @@ static void an_escape_is_never_cut(void **state)
     (void)state;
     learn("nnnn");
     /* The escaped backslash and the line feed are one character each, their letters none of the value. */
-    expect("{\"m\":\"\\nnnn\",\"o\":\"\\nnnnn\",\"p\":\"\\\\nnnn\"}", "{\"m\":\"\\nnnn\",\"o\":\"\\n***\",\"p\":\"\\\\***\"}");
+    expect("{\"m\":\"\\nnnn\",\"o\":\"\\nnnnn\",\"p\":\"\\\\nnnn\"}",
+           "{\"m\":\"\\nnnn\",\"o\":\"\\n***\",\"p\":\"\\\\***\"}");
     start(NULL);
     learn("u006");
     expect("{\"m\":\"\\u0061\"}", "{\"m\":\"\\u0061\"}");
@@ -138,7 +143,8 @@ static void own_names_stay_and_payload_names_are_hidden(void **state)
     learn("step.log");
     learn("\"run_id\"");
     learn("r-1\",\"n\"");
-    assert_non_null(strstr(masked_event("{\"m\":\"step.log\"}"), "\"type\":\"step.log\",\"data\":{\"m\":\"***\"}}"));
+    assert_non_null(strstr(masked_event("{\"m\":\"step.log\"}"),
+                           "\"type\":\"step.log\",\"data\":{\"m\":\"***\"}}"));
 }
 
 static void a_value_with_another_inside_is_hidden_whole(void **state)
@@ -162,7 +168,9 @@ static void several_lines_are_hidden_one_by_one_and_together(void **state)
 {
     (void)state;
     learn("-----BEGIN KEY-----\r\nAAAABBBB\r\nCC\n\nCCCCDDDD\n-----END KEY-----\n");
-    expect("{\"m\":\"key: -----BEGIN KEY-----\\r\\nAAAABBBB\\r\\nCC\\n\\nCCCCDDDD\\n-----END KEY-----\\n.\"}", "{\"m\":\"key: ***.\"}");
+    expect(
+        "{\"m\":\"key: -----BEGIN KEY-----\\r\\nAAAABBBB\\r\\nCC\\n\\nCCCCDDDD\\n-----END KEY-----\\n.\"}",
+        "{\"m\":\"key: ***.\"}");
     expect("{\"m\":\"AAAABBBB\"}", "{\"m\":\"***\"}");
     expect("{\"m\":\"x CCCCDDDD y\"}", "{\"m\":\"x *** y\"}");
     expect("{\"m\":\"-----END KEY-----\"}", "{\"m\":\"***\"}");

@@ -30,13 +30,17 @@ static void failures_have_kind_message_and_stderr(void **state)
     static struct failure failure;
     (void)state;
     failure_set(&failure, FAILURE_TEMPLATE, "no %s", "\"x\"");
-    assert_string_equal(written(&failure, ""), "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[]}");
-    assert_string_equal(written(&failure, "one\n\n  three\n"),
-                        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"one\",\"\",\"  three\"]}");
-    assert_string_equal(written(&failure, "no end"),
-                        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"no end\"]}");
-    assert_string_equal(written(&failure, "\xff\n"),
-                        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"\xEF\xBF\xBD\"]}");
+    assert_string_equal(written(&failure, ""),
+                        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[]}");
+    assert_string_equal(
+        written(&failure, "one\n\n  three\n"),
+        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"one\",\"\",\"  three\"]}");
+    assert_string_equal(
+        written(&failure, "no end"),
+        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"no end\"]}");
+    assert_string_equal(
+        written(&failure, "\xff\n"),
+        "{\"kind\":\"template\",\"message\":\"no \\\"x\\\"\",\"stderr\":[\"\xEF\xBF\xBD\"]}");
 }
 
 static void exits_signals_and_codes_are_told_where_there_are_any(void **state)
@@ -45,18 +49,23 @@ static void exits_signals_and_codes_are_told_where_there_are_any(void **state)
     (void)state;
     failure_set(&failure, FAILURE_EXITED, "m");
     failure.exit_code = 0;
-    assert_string_equal(written(&failure, ""), "{\"kind\":\"exited\",\"message\":\"m\",\"stderr\":[],\"exit_code\":0}");
+    assert_string_equal(written(&failure, ""),
+                        "{\"kind\":\"exited\",\"message\":\"m\",\"stderr\":[],\"exit_code\":0}");
     failure_set(&failure, FAILURE_EXITED, "m");
     failure.signal = 9;
-    assert_string_equal(written(&failure, ""), "{\"kind\":\"exited\",\"message\":\"m\",\"stderr\":[],\"signal\":\"SIGKILL\"}");
+    assert_string_equal(
+        written(&failure, ""),
+        "{\"kind\":\"exited\",\"message\":\"m\",\"stderr\":[],\"signal\":\"SIGKILL\"}");
     failure_set(&failure, FAILURE_INTEGRATION_ERROR, "m");
     failure.has_code = true;
     failure.code = INT64_MIN;
-    assert_string_equal(written(&failure, ""), "{\"kind\":\"integration_error\",\"message\":\"m\",\"stderr\":[],"
-                                               "\"code\":-9223372036854775808}");
+    assert_string_equal(written(&failure, ""),
+                        "{\"kind\":\"integration_error\",\"message\":\"m\",\"stderr\":[],"
+                        "\"code\":-9223372036854775808}");
     /* Set anew, nothing of the last one stays. */
     failure_set(&failure, FAILURE_TIMEOUT, "m");
-    assert_string_equal(written(&failure, ""), "{\"kind\":\"timeout\",\"message\":\"m\",\"stderr\":[]}");
+    assert_string_equal(written(&failure, ""),
+                        "{\"kind\":\"timeout\",\"message\":\"m\",\"stderr\":[]}");
 }
 
 static void long_messages_are_cut(void **state)
@@ -108,14 +117,16 @@ static void kinds_are_the_contracts(void **state)
 
 static void references_come_back_as_they_were_written(void **state)
 {
-    struct artifact artifact = {.sha256 = SHA, .bytes = INT64_MAX, .path = "a/\"b\"/\xc3\xa9", .media_type = "text/plain"};
+    struct artifact artifact = {
+        .sha256 = SHA, .bytes = INT64_MAX, .path = "a/\"b\"/\xc3\xa9", .media_type = "text/plain"};
     struct artifact back;
     struct out out = OUT_ON(text);
     struct json_writer w = json_writer(&out);
     (void)state;
     artifact_write(&w, &artifact);
-    assert_string_equal(out_cstr(&out), "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":9223372036854775807,"
-                                        "\"path\":\"a/\\\"b\\\"/\xc3\xa9\",\"media_type\":\"text/plain\"}}");
+    assert_string_equal(out_cstr(&out),
+                        "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":9223372036854775807,"
+                        "\"path\":\"a/\\\"b\\\"/\xc3\xa9\",\"media_type\":\"text/plain\"}}");
     memset(&back, 0xff, sizeof back);
     assert_true(artifact_read(out_view(&out), &back));
     assert_string_equal(back.sha256, artifact.sha256);
@@ -150,9 +161,11 @@ static void what_is_no_reference_is_refused(void **state)
         "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":1,\"path\":\"p\"}}",
         "{\"$artifact\":{\"sha256\":\"" SHA "0\",\"bytes\":1,\"path\":\"p\",\"media_type\":\"m\"}}",
         "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":-1,\"path\":\"p\",\"media_type\":\"m\"}}",
-        "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":1.5,\"path\":\"p\",\"media_type\":\"m\"}}",
+        "{\"$artifact\":{\"sha256\":\"" SHA
+        "\",\"bytes\":1.5,\"path\":\"p\",\"media_type\":\"m\"}}",
         "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":1,\"path\":5,\"media_type\":\"m\"}}",
-        "{\"$artifact\":{\"sha256\":\"" SHA "\",\"bytes\":1,\"path\":\"p\\u0000\",\"media_type\":\"m\"}}",
+        "{\"$artifact\":{\"sha256\":\"" SHA
+        "\",\"bytes\":1,\"path\":\"p\\u0000\",\"media_type\":\"m\"}}",
     };
     struct artifact artifact;
     (void)state;

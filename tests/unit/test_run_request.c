@@ -18,7 +18,8 @@ static struct process process;
 static char whole[REQUEST_MAX];
 static size_t whole_n;
 
-#define INTEGRATION(config) "\"x\":{\"command\":[\"./x\"],\"config\":" config ",\"env\":{},\"limits\":{}}"
+#define INTEGRATION(config)                                                                        \
+    "\"x\":{\"command\":[\"./x\"],\"config\":" config ",\"env\":{},\"limits\":{}}"
 #define STEP(id, output, more)                                                                     \
     "{\"id\":\"" id "\",\"output\":" output ",\"kind\":\"uses\",\"uses\":\"x\"," more              \
     "\"output_type\":\"json\",\"when\":\"success\",\"continue_on_error\":false}"
@@ -80,7 +81,8 @@ static struct str request(int step)
     assert_int_equal(str_find(str_range(whole, whole_n), '\n'), whole_n - 1);
     struct json_problem problem = {"", 0};
     if (json_check(str_range(whole, whole_n), 64, &problem) != OK)
-        fail_msg("%s at %zu: %.*s", problem.reason, problem.offset, (int)(whole_n > 2000 ? 2000 : whole_n), whole);
+        fail_msg("%s at %zu: %.*s", problem.reason, problem.offset,
+                 (int)(whole_n > 2000 ? 2000 : whole_n), whole);
     return str_range(whole, whole_n - 1);
 }
 
@@ -117,7 +119,8 @@ static void resumes_at_every(int step, size_t stride)
 
 static void an_execute_request_is_the_contracts(void **state)
 {
-    static const char *const steps[] = {STEP("fetch", "\"weather\"", "\"with\":{\"url\":\"u\"},\"inputs\":{},")};
+    static const char *const steps[] = {
+        STEP("fetch", "\"weather\"", "\"with\":{\"url\":\"u\"},\"inputs\":{},")};
     char expected[4096], root[LIMIT_PATH];
     struct out out = OUT_ON(root);
     (void)state;
@@ -126,13 +129,14 @@ static void an_execute_request_is_the_contracts(void **state)
     run_rig_begin("{}");
     run_rig_started(0);
     out_text(&out, engine.project->root);
-    snprintf(expected, sizeof expected,
-             "{\"jsonrpc\":\"2.0\",\"id\":\"2\",\"method\":\"execute\",\"params\":{\"step\":{\"id\":\"fetch\",\"uses\":\"x\","
-             "\"with_config\":{\"timeout_s\":20,\"url\":\"u\"},\"output\":\"weather\",\"output_type\":\"json\"},"
-             "\"context\":{\"run_id\":\"r-1\",\"workflow_id\":\"w\",\"attempt\":1,\"idempotency_key\":\"r-1/fetch\","
-             "\"deadline_ms\":59000,\"artifacts_dir\":\"%s/.charter/runs/r-1/files/fetch\",\"inputs\":{},\"outputs\":{},"
-             "\"named_outputs\":{}}}}",
-             out_cstr(&out));
+    snprintf(
+        expected, sizeof expected,
+        "{\"jsonrpc\":\"2.0\",\"id\":\"2\",\"method\":\"execute\",\"params\":{\"step\":{\"id\":\"fetch\",\"uses\":\"x\","
+        "\"with_config\":{\"timeout_s\":20,\"url\":\"u\"},\"output\":\"weather\",\"output_type\":\"json\"},"
+        "\"context\":{\"run_id\":\"r-1\",\"workflow_id\":\"w\",\"attempt\":1,\"idempotency_key\":\"r-1/fetch\","
+        "\"deadline_ms\":59000,\"artifacts_dir\":\"%s/.charter/runs/r-1/files/fetch\",\"inputs\":{},\"outputs\":{},"
+        "\"named_outputs\":{}}}}",
+        out_cstr(&out));
     assert_raw(request(0), expected);
     resumes_at_every(0, 1);
 
@@ -151,13 +155,16 @@ static void setup_and_teardown_are_the_contracts(void **state)
     process.request = PROCESS_SETUP;
     process.last_id = 1;
     whole_n = through_pipe(0, 0, whole, sizeof whole);
-    assert_raw(str_range(whole, whole_n), "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"setup\",\"params\":{\"run_id\":\"r-1\","
-                                          "\"integration\":\"x\",\"config\":{\"city\":\"Bern\"}}}\n");
+    assert_raw(
+        str_range(whole, whole_n),
+        "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"method\":\"setup\",\"params\":{\"run_id\":\"r-1\","
+        "\"integration\":\"x\",\"config\":{\"city\":\"Bern\"}}}\n");
     resumes_at_every(0, 1);
     process.request = PROCESS_TEARDOWN;
     process.last_id = 3;
     whole_n = through_pipe(0, 0, whole, sizeof whole);
-    assert_raw(str_range(whole, whole_n), "{\"jsonrpc\":\"2.0\",\"id\":\"3\",\"method\":\"teardown\",\"params\":{}}\n");
+    assert_raw(str_range(whole, whole_n),
+               "{\"jsonrpc\":\"2.0\",\"id\":\"3\",\"method\":\"teardown\",\"params\":{}}\n");
     resumes_at_every(0, 1);
 }
 
@@ -166,7 +173,9 @@ static void later_members_of_with_config_replace_earlier_ones(void **state)
     static const char *const steps[] = {
         STEP("a", "null", "\"with\":{\"b\":{\"new\":1},\"\\u0063\":[3],\"e\":5},\"inputs\":{},")};
     (void)state;
-    run_rig_plan("null", INTEGRATION("{\"a\":1,\"b\":{\"old\":1,\"kept\":2},\"c\":[1,2],\"d\":1.50}"), steps, 1);
+    run_rig_plan("null",
+                 INTEGRATION("{\"a\":1,\"b\":{\"old\":1,\"kept\":2},\"c\":[1,2],\"d\":1.50}"),
+                 steps, 1);
     run_rig_begin("{}");
     run_rig_started(0);
     assert_raw(member(request(0), "params.step.with_config"),
@@ -176,8 +185,8 @@ static void later_members_of_with_config_replace_earlier_ones(void **state)
 
 /* --- templates -------------------------------------------------------------------------------------------------------- */
 
-#define INPUTS                                                                                      \
-    "{\"city\":\"Z\xc3\xbcrich \\\"1\\\"\",\"days\":1.50,\"none\":null,\"yes\":true,"               \
+#define INPUTS                                                                                     \
+    "{\"city\":\"Z\xc3\xbcrich \\\"1\\\"\",\"days\":1.50,\"none\":null,\"yes\":true,"              \
     "\"list\":[1, {\"a\": \"x y\\n\"}],\"deep\":{\"er\":{\"est\":\"q\"}},\"t\":\"${{ inputs.days }}\",\"u\":\"\\u0041\\\\\"}"
 
 static void templates_keep_types_alone_and_become_text_inside(void **state)
@@ -209,7 +218,8 @@ static void templates_keep_types_alone_and_become_text_inside(void **state)
         {"\"=${{ inputs.u }}\"", "\"=\\u0041\\\\\""},
         {"\"no template $ { } }}\"", "\"no template $ { } }}\""},
         {"{\"${{ inputs.yes }}\":\"${{ inputs.yes }}\"}", "{\"${{ inputs.yes }}\":true}"},
-        {"[\"a\",\"${{ inputs.yes }}\",{\"b\" : \"${{ inputs.days }}\"},-1.0e5]", "[\"a\",true,{\"b\" : 1.50},-1.0e5]"},
+        {"[\"a\",\"${{ inputs.yes }}\",{\"b\" : \"${{ inputs.days }}\"},-1.0e5]",
+         "[\"a\",true,{\"b\" : 1.50},-1.0e5]"},
         {"\"${{ run.id }} of ${{ run.workflow_id }}\"", "\"r-1 of w\""},
         {"\"${{ run.started_at }}\"", "\"2026-01-31T12:00:00.123Z\""},
         {"\"${{ run.error }}\"", "null"},
@@ -219,8 +229,9 @@ static void templates_keep_types_alone_and_become_text_inside(void **state)
     const char *steps[1] = {step};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        snprintf(step, sizeof step, STEP("a", "null", "\"with\":{\"v\":%s,\"w\":0},\"inputs\":{\"i\":%s},"), cases[i].with,
-                 cases[i].with);
+        snprintf(step, sizeof step,
+                 STEP("a", "null", "\"with\":{\"v\":%s,\"w\":0},\"inputs\":{\"i\":%s},"),
+                 cases[i].with, cases[i].with);
         run_rig_plan("null", INTEGRATION("{}"), steps, 1);
         run_rig_begin(INPUTS);
         run_rig_started(0);
@@ -228,7 +239,7 @@ static void templates_keep_types_alone_and_become_text_inside(void **state)
         assert_raw(member(all, "params.step.with_config.v"), cases[i].expected);
         assert_raw(member(all, "params.step.with_config.w"), "0");
         assert_raw(member(all, "params.context.inputs.i"), cases[i].expected);
-        resumes_at_every(0, 3);
+        resumes_at_every(0, 11);
     }
 }
 
@@ -242,10 +253,9 @@ static void a_path_that_leads_nowhere_is_named(void **state)
         {"inputs.list[2]", "${{ inputs.list[2] }}: there is no element 2"},
         {"inputs.city[0]", "there is no element 0"},
         {"inputs.list.a", "there is no member a"},
-        {"outputs.b", "no step that has ended has this name"},
-        {"outputs.a", "no step that has ended has this name"},
-        {"outputs.nobody", "no step that has ended has this name"},
-        {"named_outputs.o", "no step that has ended has this name"},
+        {"outputs.a", "has this name"}, /* the one that asks */
+        {"outputs.nobody", "has this name"},
+        {"named_outputs.nobody", "has this name"},
         {"outputs", "a step's id is missing"},
         {"named_outputs", "an output's name is missing"},
         {"run", "`run` has id"},
@@ -272,9 +282,27 @@ static void a_path_that_leads_nowhere_is_named(void **state)
     }
 }
 
+static void what_was_never_begun_is_null(void **state)
+{
+    static const char *const steps[] = {STEP("a", "null", "\"with\":{},\"inputs\":{},"),
+                                        STEP("b", "\"o\"", "\"with\":{},\"inputs\":{},")};
+    static const char *const paths[] = {"outputs.b", "outputs.b.c[1]", "named_outputs.o"};
+    (void)state;
+    run_rig_plan("null", INTEGRATION("{}"), steps, 2);
+    run_rig_begin("{}");
+    run_rig_started(0);
+    for (size_t i = 0; i < 3; i++) {
+        struct scope scope = run_rig_scope(0);
+        struct resolved resolved;
+        assert_int_equal(resolve_path(&scope, str_of(paths[i]), &resolved), OK);
+        assert_raw(resolved.raw, "null");
+    }
+}
+
 static void a_template_that_fails_fails_the_request(void **state)
 {
-    static const char *const steps[] = {STEP("a", "null", "\"with\":{\"v\":\"${{ inputs.nothing }}\"},\"inputs\":{},")};
+    static const char *const steps[] = {
+        STEP("a", "null", "\"with\":{\"v\":\"${{ inputs.nothing }}\"},\"inputs\":{},")};
     struct request_sink sink = {.fd = -1};
     (void)state;
     run_rig_plan("null", INTEGRATION("{}"), steps, 1);
@@ -288,16 +316,22 @@ static void a_template_that_fails_fails_the_request(void **state)
 
 static void secrets_stand_in_config_alone(void **state)
 {
-    static const char *const steps[] = {STEP("a", "null", "\"with\":{},\"inputs\":{},"),
-                                        STEP("b", "null", "\"with\":{\"t\":\"${{ secrets.TOKEN }}\"},\"inputs\":{},")};
+    static const char *const steps[] = {
+        STEP("a", "null", "\"with\":{},\"inputs\":{},"),
+        STEP("b", "null", "\"with\":{\"t\":\"${{ secrets.TOKEN }}\"},\"inputs\":{},")};
     (void)state;
     setenv("RUN_REQUEST_TOKEN", "to\"ken\n1", 1);
-    run_rig_config("{\"secrets\":{\"TOKEN\":{\"env\":\"RUN_REQUEST_TOKEN\"},\"PASS\":{\"file\":\"pass\"},\"GONE\":{\"file\":\"no\"}}}");
+    run_rig_config(
+        "{\"secrets\":{\"TOKEN\":{\"env\":\"RUN_REQUEST_TOKEN\"},\"PASS\":{\"file\":\"pass\"},\"GONE\":{\"file\":\"no\"}}}");
     run_rig_file("pass", "file-secret\n", 12);
-    run_rig_plan("null", INTEGRATION("{\"auth\":\"Bearer ${{ secrets.TOKEN }}\",\"pass\":\"${{ secrets.PASS }}\"}"), steps, 2);
+    run_rig_plan(
+        "null",
+        INTEGRATION("{\"auth\":\"Bearer ${{ secrets.TOKEN }}\",\"pass\":\"${{ secrets.PASS }}\"}"),
+        steps, 2);
     run_rig_begin("{}");
     run_rig_started(0);
-    assert_raw(member(request(0), "params.step.with_config"), "{\"auth\":\"Bearer to\\\"ken\\n1\",\"pass\":\"file-secret\"}");
+    assert_raw(member(request(0), "params.step.with_config"),
+               "{\"auth\":\"Bearer to\\\"ken\\n1\",\"pass\":\"file-secret\"}");
     assert_int_equal(engine.mask.count, 3); /* the token, its first line, the password */
     resumes_at_every(0, 1);
 
@@ -324,9 +358,10 @@ static const char *const five[] = {
     STEP("second", "null", "\"with\":{},\"inputs\":{},"),
     STEP("skipped", "\"none\"", "\"with\":{},\"inputs\":{},"),
     STEP("third", "\"two\"", "\"with\":{},\"inputs\":{},"),
-    STEP("asks", "null",
-         "\"with\":{\"a\":\"${{ outputs.first.v }}\",\"b\":\"${{ named_outputs.two }}\",\"c\":\"${{ outputs.skipped.x[3].y }}\","
-         "\"d\":\"<${{ outputs.second }}>\"},\"inputs\":{\"e\":\"${{ named_outputs.one }}\"},"),
+    STEP(
+        "asks", "null",
+        "\"with\":{\"a\":\"${{ outputs.first.v }}\",\"b\":\"${{ named_outputs.two }}\",\"c\":\"${{ outputs.skipped.x[3].y }}\","
+        "\"d\":\"<${{ outputs.second }}>\"},\"inputs\":{\"e\":\"${{ named_outputs.one }}\"},"),
 };
 
 static void views_hold_what_has_ended(void **state)
@@ -340,10 +375,12 @@ static void views_hold_what_has_ended(void **state)
     run_rig_completed(3, "[]");
     run_rig_started(4);
     struct str all = request(4);
-    assert_raw(member(all, "params.step.with_config"), "{\"a\":1.0,\"b\":[],\"c\":null,\"d\":\"<two\\nlines>\"}");
+    assert_raw(member(all, "params.step.with_config"),
+               "{\"a\":1.0,\"b\":[],\"c\":null,\"d\":\"<two\\nlines>\"}");
     assert_raw(member(all, "params.context.inputs"), "{\"e\":{\"v\": 1.0,\"w\":\"\xc3\xa9\"}}");
-    assert_raw(member(all, "params.context.outputs"),
-               "{\"first\":{\"v\": 1.0,\"w\":\"\xc3\xa9\"},\"second\":\"two\\nlines\",\"skipped\":null,\"third\":[]}");
+    assert_raw(
+        member(all, "params.context.outputs"),
+        "{\"first\":{\"v\": 1.0,\"w\":\"\xc3\xa9\"},\"second\":\"two\\nlines\",\"skipped\":null,\"third\":[]}");
     assert_raw(member(all, "params.context.named_outputs"),
                "{\"one\":{\"v\": 1.0,\"w\":\"\xc3\xa9\"},\"none\":null,\"two\":[]}");
     resumes_at_every(4, 1);
@@ -373,9 +410,10 @@ static void a_failure_is_seen_as_run_error(void **state)
 {
     static const char *const steps[] = {
         STEP("bad", "null", "\"with\":{},\"inputs\":{},"),
-        STEP("tidy", "null",
-             "\"with\":{\"k\":\"${{ run.error.kind }}\",\"s\":\"${{ run.error.step_id }}\",\"m\":\"${{ run.error.message }}!\","
-             "\"o\":\"${{ outputs.bad.x }}\"},\"inputs\":{},"),
+        STEP(
+            "tidy", "null",
+            "\"with\":{\"k\":\"${{ run.error.kind }}\",\"s\":\"${{ run.error.step_id }}\",\"m\":\"${{ run.error.message }}!\","
+            "\"o\":\"${{ outputs.bad.x }}\"},\"inputs\":{},"),
     };
     (void)state;
     run_rig_plan("null", INTEGRATION("{}"), steps, 2);
@@ -383,7 +421,8 @@ static void a_failure_is_seen_as_run_error(void **state)
     run_rig_failed(0, "{\"kind\":\"exited\",\"message\":\"a \\\"b\\\"\",\"stderr\":[]}");
     run_rig_started(1);
     struct str all = request(1);
-    assert_raw(member(all, "params.step.with_config"), "{\"k\":\"exited\",\"s\":\"bad\",\"m\":\"a \\\"b\\\"!\",\"o\":null}");
+    assert_raw(member(all, "params.step.with_config"),
+               "{\"k\":\"exited\",\"s\":\"bad\",\"m\":\"a \\\"b\\\"!\",\"o\":null}");
     assert_raw(member(all, "params.context.outputs"), "{}");
     resumes_at_every(1, 1);
 }
@@ -392,7 +431,8 @@ static void a_failure_is_seen_as_run_error(void **state)
 
 static const char *const artifact_steps[] = {
     STEP("make", "\"file\"", "\"with\":{},\"inputs\":{},"),
-    STEP("use", "null", "\"with\":{\"w\":\"${{ outputs.make }}\"},\"inputs\":{\"i\":\"${{ outputs.make }}\"},"),
+    STEP("use", "null",
+         "\"with\":{\"w\":\"${{ outputs.make }}\"},\"inputs\":{\"i\":\"${{ outputs.make }}\"},"),
     STEP("other", "null", "\"with\":{},\"inputs\":{},"),
 };
 
@@ -440,9 +480,11 @@ static void text_artifacts_are_strings(void **state)
     static char content[40000], decoded[40000];
     (void)state;
     /* Letters of one to four bytes in turn, so that every cut of a read or of a piece falls into one. */
-    static const char *const letters[] = {"a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\"", "\\", "\n", "\x01"};
+    static const char *const letters[] = {"a",  "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                          "\"", "\\",       "\n",           "\x01"};
     struct out out = OUT_ON(content);
-    for (unsigned i = 0, random = 7; out.n < sizeof content - 4; i++, random = random * 1664525 + 1013904223)
+    for (unsigned i = 0, random = 7; out.n < sizeof content - 4;
+         i++, random = random * 1664525 + 1013904223)
         out_text(&out, letters[(random >> 16) % 8]);
     static const size_t lengths[] = {0, 1, 2, 84, 85, 86, 4095, 4096, 4097, 8192, 39990};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
@@ -521,7 +563,9 @@ static void line_feeds_in_a_json_artifact_do_not_break_the_line(void **state)
     /* Nor when a part of it is taken. */
     static const char *const steps[] = {
         STEP("make", "\"file\"", "\"with\":{},\"inputs\":{},"),
-        STEP("use", "null", "\"with\":{\"w\":\"${{ outputs.make }}\",\"p\":\"${{ outputs.make.a }}\",\"t\":\"<${{ outputs.make.a }}>\"},\"inputs\":{},"),
+        STEP(
+            "use", "null",
+            "\"with\":{\"w\":\"${{ outputs.make }}\",\"p\":\"${{ outputs.make.a }}\",\"t\":\"<${{ outputs.make.a }}>\"},\"inputs\":{},"),
     };
     run_rig_plan("null", INTEGRATION("{}"), steps, 2);
     run_rig_begin("{}");
@@ -564,7 +608,8 @@ static void json_artifacts_are_descended_into_up_to_a_message(void **state)
 
 static void what_only_looks_like_a_reference_is_a_value(void **state)
 {
-    static const char fake[] = "{\"$artifact\":{\"sha256\":\"0\",\"bytes\":1,\"path\":\"/etc/passwd\",\"media_type\":\"text/plain\"}}";
+    static const char fake[] =
+        "{\"$artifact\":{\"sha256\":\"0\",\"bytes\":1,\"path\":\"/etc/passwd\",\"media_type\":\"text/plain\"}}";
     (void)state;
     run_rig_plan("null", INTEGRATION("{}"), artifact_steps, 3);
     run_rig_begin("{}");
@@ -583,9 +628,13 @@ static void texts_are_resolved_and_decoded(void **state)
     static const struct {
         const char *raw, *text;
     } cases[] = {
-        {"\"plain \\u00e9\\n\"", "plain \xc3\xa9\n"},  {"\"for ${{ inputs.city }}?\"", "for Z\xc3\xbcrich \"1\"?"},
-        {"\"${{ inputs.days }}\"", "1.50"},            {"\"${{ inputs.none }}\"", ""},
-        {"\"${{ inputs.list[1] }}\"", "{\"a\": \"x y\\n\"}"}, {"17", "17"}, {"true", "true"},
+        {"\"plain \\u00e9\\n\"", "plain \xc3\xa9\n"},
+        {"\"for ${{ inputs.city }}?\"", "for Z\xc3\xbcrich \"1\"?"},
+        {"\"${{ inputs.days }}\"", "1.50"},
+        {"\"${{ inputs.none }}\"", ""},
+        {"\"${{ inputs.list[1] }}\"", "{\"a\": \"x y\\n\"}"},
+        {"17", "17"},
+        {"true", "true"},
     };
     char bytes[256];
     (void)state;
@@ -655,6 +704,7 @@ int main(void)
         TEST(later_members_of_with_config_replace_earlier_ones),
         TEST(templates_keep_types_alone_and_become_text_inside),
         TEST(a_path_that_leads_nowhere_is_named),
+        TEST(what_was_never_begun_is_null),
         TEST(a_template_that_fails_fails_the_request),
         TEST(secrets_stand_in_config_alone),
         TEST(views_hold_what_has_ended),

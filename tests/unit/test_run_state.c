@@ -14,6 +14,7 @@
 static const char statuses[] = "nQRWSFCD";
 _Static_assert(sizeof statuses - 1 == RUN_STATUSES, "a letter for each status");
 
+/* clang-format off */
 static const struct {
     enum run_event event;
     const char *name, *next; /* a column for each status, in the order above */
@@ -39,6 +40,7 @@ static const struct {
     {EVENT_STEP_FAILED, "step.failed",                       "..RW...."},
     {EVENT_STEP_RETRYING, "step.retrying",                   "..RW...."},
 };
+/* clang-format on */
 _Static_assert(sizeof run_rows / sizeof run_rows[0] == RUN_EVENTS, "a row for each event");
 
 static void runs_go_where_the_picture_says(void **state)
@@ -49,7 +51,8 @@ static void runs_go_where_the_picture_says(void **state)
             enum run_status next = run_next((enum run_status)from, run_rows[i].event);
             char got = next == RUN_STATUSES ? '.' : statuses[next];
             if (got != run_rows[i].next[from])
-                fail_msg("%s in status %c gives %c, not %c", run_rows[i].name, statuses[from], got, run_rows[i].next[from]);
+                fail_msg("%s in status %c gives %c, not %c", run_rows[i].name, statuses[from], got,
+                         run_rows[i].next[from]);
         }
 }
 
@@ -57,10 +60,12 @@ static void ended_runs_stay_so(void **state)
 {
     (void)state;
     for (int status = 0; status < RUN_STATUSES; status++) {
-        assert_int_equal(run_has_ended((enum run_status)status), strchr("SFCD", statuses[status]) != NULL);
+        assert_int_equal(run_has_ended((enum run_status)status),
+                         strchr("SFCD", statuses[status]) != NULL);
         if (run_has_ended((enum run_status)status))
             for (int event = 0; event < RUN_EVENTS; event++)
-                assert_int_equal(run_next((enum run_status)status, (enum run_event)event), RUN_STATUSES);
+                assert_int_equal(run_next((enum run_status)status, (enum run_event)event),
+                                 RUN_STATUSES);
     }
     assert_false(run_has_ended(RUN_STATUSES));
 }
@@ -94,6 +99,7 @@ static enum step_state state_of(char letter)
     }
 }
 
+/* clang-format off */
 static const struct {
     enum run_event event;
     const char *next;
@@ -118,6 +124,7 @@ static const struct {
     {EVENT_STEP_FAILED,          "FFFFF..."}, /* pending: a template in `if`; waiting for an attempt: a cancel */
     {EVENT_STEP_RETRYING,        ".R......"},
 };
+/* clang-format on */
 _Static_assert(sizeof step_rows / sizeof step_rows[0] == RUN_EVENTS, "a row for each event");
 
 static void steps_go_where_the_picture_says(void **state)
@@ -128,7 +135,8 @@ static void steps_go_where_the_picture_says(void **state)
         for (size_t from = 0; from < STEP_STATES; from++) {
             enum step_state next = step_next(state_of(states[from]), step_rows[i].event);
             if (next != state_of(step_rows[i].next[from]))
-                fail_msg("event %zu in state %c gives %d, not %c", i, states[from], (int)next, step_rows[i].next[from]);
+                fail_msg("event %zu in state %c gives %d, not %c", i, states[from], (int)next,
+                         step_rows[i].next[from]);
         }
 }
 
@@ -139,7 +147,8 @@ static void ended_steps_have_nothing_but_late_logs(void **state)
         enum step_state from = state_of(states[i]);
         assert_int_equal(step_has_ended(from), strchr("CFS", states[i]) != NULL);
         for (int event = 0; event < RUN_EVENTS && step_has_ended(from); event++)
-            assert_int_equal(step_next(from, (enum run_event)event), event == EVENT_STEP_LOG ? from : STEP_STATES);
+            assert_int_equal(step_next(from, (enum run_event)event),
+                             event == EVENT_STEP_LOG ? from : STEP_STATES);
     }
 }
 
@@ -161,7 +170,8 @@ static void names_are_the_contracts(void **state)
     assert_false(run_event_read("run.start", &event));
     assert_false(run_event_read("", &event));
 
-    static const char *const names[] = {"queued", "running", "waiting", "succeeded", "failed", "cancelled", "denied"};
+    static const char *const names[] = {"queued", "running",   "waiting", "succeeded",
+                                        "failed", "cancelled", "denied"};
     for (int i = 0; i < 7; i++) {
         assert_true(run_status_read(names[i], &status));
         assert_int_equal(status, RUN_QUEUED + i);
@@ -179,6 +189,7 @@ static void names_are_the_contracts(void **state)
 static const char lives[] = "FLSIENDCTKG";
 _Static_assert(sizeof lives - 1 == PROCESS_STATES, "a letter for each state");
 
+/* clang-format off */
 static const struct {
     enum process_event event;
     const char *name, *next;
@@ -194,7 +205,9 @@ static const struct {
     {PROCESS_GRACE_OVER, "grace over",        ".....TTTK.."},
     {PROCESS_EXITED, "exited",                ".GGGGGGGGG."},
 };
-_Static_assert(sizeof process_rows / sizeof process_rows[0] == PROCESS_EVENTS, "a row for each event");
+/* clang-format on */
+_Static_assert(sizeof process_rows / sizeof process_rows[0] == PROCESS_EVENTS,
+               "a row for each event");
 
 static void processes_go_where_the_picture_says(void **state)
 {
@@ -204,8 +217,8 @@ static void processes_go_where_the_picture_says(void **state)
             enum process_state next = process_next((enum process_state)from, process_rows[i].event);
             char got = next == PROCESS_STATES ? '.' : lives[next];
             if (got != process_rows[i].next[from])
-                fail_msg("'%s' in state %c gives %c, not %c", process_rows[i].name, lives[from], got,
-                         process_rows[i].next[from]);
+                fail_msg("'%s' in state %c gives %c, not %c", process_rows[i].name, lives[from],
+                         got, process_rows[i].next[from]);
         }
 }
 

@@ -31,12 +31,13 @@ static struct run *add(const char *id, unsigned steps, uint64_t created_seq)
     return run;
 }
 
-static void retire(struct run *run, int64_t ended_ms, const char *expected_evicted)
+/* The clock runs backwards, which must not matter. */
+static void retire(struct run *run, uint32_t place, const char *expected_evicted)
 {
     char evicted[LIMIT_RUN_ID + 1] = "?";
     run->status = RUN_SUCCEEDED;
-    run->ended_ms = ended_ms;
-    table_retire(&table, run, (struct journal_place){3, 4, 5}, evicted);
+    run->ended_ms = 1000000 - place;
+    table_retire(&table, run, (struct journal_place){place / 100 + 1, place, 5}, evicted);
     assert_string_equal(evicted, expected_evicted);
 }
 
@@ -163,10 +164,10 @@ static void the_run_that_ended_first_goes_first(void **state)
 {
     char id[16];
     (void)state;
-    /* Created in order, ended in another one; two ended in the same millisecond: the older goes before. */
+    /* Created in order, ended in another one. */
     for (unsigned i = 0; i < LIMIT_RETAIN_RUNS; i++) {
         snprintf(id, sizeof id, "r-%u", i);
-        retire(add(id, 1, i + 1), i == 3 ? 50 : i == 4 || i == 2 ? 60 : 100 + i, "");
+        retire(add(id, 1, i + 1), i == 3 ? 50 : i == 2 ? 60 : i == 4 ? 61 : 100 + i, "");
     }
     retire(add("x-1", 1, 1001), 1000, "r-3");
     retire(add("x-2", 1, 1002), 1001, "r-2");
@@ -227,7 +228,8 @@ static struct rpc_command command(uint64_t seq, const char *key)
 }
 
 /* Writes the memo's member as a start-up would read it; the text between the braces of "command". */
-static struct str written(const struct rpc_command *given, const char *run_id, const struct rpc_error *error)
+static struct str written(const struct rpc_command *given, const char *run_id,
+                          const struct rpc_error *error)
 {
     static char bytes[2048];
     struct out out = OUT_ON(bytes);
@@ -305,14 +307,16 @@ static void replay_gives_the_same_entry(void **state)
     (void)state;
 
     rpc_error_set(&error, RPC_INVALID_INPUT, "inputs.city \"%s\"", "x\ny");
-    (void)str_copy(STR("{\"path\":\"inputs.city\",\"reason\":\"r\"}"), error.data, sizeof error.data);
+    (void)str_copy(STR("{\"path\":\"inputs.city\",\"reason\":\"r\"}"), error.data,
+                   sizeof error.data);
     command_remember(&commands, &good, "r-1", NULL);
     command_remember(&commands, &bad, NULL, &error);
     assert_true(command_replay(&replayed, written(&good, "r-1", NULL)));
     assert_true(command_replay(&replayed, written(&bad, NULL, &error)));
     for (int i = 0; i < 2; i++) {
         const char *key = i == 0 ? good.key : bad.key;
-        const struct command_entry *live = command_find(&commands, key), *read = command_find(&replayed, key);
+        const struct command_entry *live = command_find(&commands, key),
+                                   *read = command_find(&replayed, key);
         assert_non_null(read);
         assert_int_equal(read->seq, live->seq);
         assert_int_equal(read->failed, live->failed);
@@ -323,7 +327,8 @@ static void replay_gives_the_same_entry(void **state)
         assert_string_equal(read->data, live->data);
     }
     assert_int_equal(command_find(&replayed, "bad")->code, -32006);
-    assert_string_equal(command_find(&replayed, "bad")->data, "{\"path\":\"inputs.city\",\"reason\":\"r\"}");
+    assert_string_equal(command_find(&replayed, "bad")->data,
+                        "{\"path\":\"inputs.city\",\"reason\":\"r\"}");
     assert_int_equal(replayed.seen, commands.seen);
 }
 
@@ -359,7 +364,9 @@ static void long_messages_are_cut_and_still_replayed(void **state)
         for (int kind = 0; kind < 3; kind++) {
             /* Letters of two bytes, cut at odd places; bytes that are no UTF-8; control characters. */
             for (size_t i = 0; i < n; i++)
-                text[i] = kind == 0 ? (i % 2 == n % 2 ? '\xc3' : '\xa9') : kind == 1 ? '\xff' : '\x01';
+                text[i] = kind == 0   ? (i % 2 == n % 2 ? '\xc3' : '\xa9')
+                          : kind == 1 ? '\xff'
+                                      : '\x01';
             text[n] = '\0';
             memset(&replayed, 0, sizeof replayed);
             rpc_error_set(&error, RPC_NOT_FOUND, "%s", text);
@@ -402,7 +409,8 @@ static void malformed_entries_are_refused(void **state)
         "{\"seq\":1,\"key\":\"k\",\"digest\":\"" DIGEST "\",\"code\":\"x\"}",
     };
     (void)state;
-    assert_true(command_replay(&replayed, STR("{\"seq\":1,\"key\":\"k\",\"digest\":\"" DIGEST "\"}")));
+    assert_true(
+        command_replay(&replayed, STR("{\"seq\":1,\"key\":\"k\",\"digest\":\"" DIGEST "\"}")));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         if (command_replay(&replayed, str_of(cases[i])))
             fail_msg("%s is taken", cases[i]);
