@@ -97,6 +97,8 @@ enum err port_current_directory(char *to, size_t size);
 /* Reads a whole small file; ERR_TOO_LARGE when it holds more than size bytes (then *got = size).
  * Blocks where path is a pipe. */
 enum err port_read_file(const char *path, char *to, size_t size, size_t *got);
+/* The same for whoever must not block: what is no regular file is refused (ERR_INVALID). */
+enum err port_read_regular_file(const char *path, char *to, size_t size, size_t *got);
 
 /* Calls `each` for every name in the directory but "." and ".."; a false from it ends the walk.
  * Uses the system's directory stream (which may allocate): for start-up and helpers, not for the

@@ -125,32 +125,50 @@ enum err port_truncate(int fd, int64_t size)
     return failed ? port_fail() : OK;
 }
 
+static enum err read_whole(int fd, char *to, size_t size, size_t *got)
+{
+    char beyond;
+
+    for (;;) {
+        size_t room = size - *got;
+        ssize_t count = room > 0 ? read(fd, to + *got, room) : read(fd, &beyond, 1);
+        if (count == 0)
+            return OK;
+        if (count > 0 && room == 0)
+            return port_fail_with(EFBIG);
+        if (count > 0)
+            *got += (size_t)count;
+        else if (errno != EINTR)
+            return port_fail();
+    }
+}
+
 enum err port_read_file(const char *path, char *to, size_t size, size_t *got)
 {
-    enum err err = OK;
-    char beyond;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
     *got = 0;
     if (fd == -1)
         return port_fail();
-    for (;;) {
-        size_t room = size - *got;
-        ssize_t count = room > 0 ? read(fd, to + *got, room) : read(fd, &beyond, 1);
-        if (count == 0)
-            break;
-        if (count == -1) {
-            if (errno == EINTR)
-                continue;
-            err = port_fail();
-            break;
-        }
-        if (room == 0) {
-            err = port_fail_with(EFBIG);
-            break;
-        }
-        *got += (size_t)count;
-    }
+    enum err err = read_whole(fd, to, size, got);
+    port_close(fd);
+    return err;
+}
+
+enum err port_read_regular_file(const char *path, char *to, size_t size, size_t *got)
+{
+    struct port_stat stat;
+    int fd;
+
+    *got = 0;
+    enum err err = port_open(path, PORT_READ, &fd);
+    if (err != OK)
+        return err;
+    err = port_stat_fd(fd, &stat);
+    if (err == OK && stat.kind != PORT_FILE)
+        err = port_fail_text(ERR_INVALID, "is no regular file");
+    if (err == OK)
+        err = read_whole(fd, to, size, got);
     port_close(fd);
     return err;
 }

@@ -56,15 +56,17 @@ static void take(struct daemon *daemon, struct str answer)
         say_refused(daemon, OK, answer);
         return;
     }
+    struct str config = str_range(daemon->next_project.config, daemon->next_project.config_size);
+    if (!engine_learn_secrets(&daemon->engine, config, reason)) {
+        log_error("project", "charter.yml: %s", reason);
+        daemon->load_failed = true;
+        return;
+    }
     memcpy(daemon->next_project.root, daemon->project.root, sizeof daemon->project.root);
     /* Only what is used is copied: most of the buffer is never touched. */
     memcpy(&daemon->project, &daemon->next_project, offsetof(struct project, config));
     daemon->project.config_size = daemon->next_project.config_size;
     memcpy(daemon->project.config, daemon->next_project.config, daemon->project.config_size + 1);
-    if (!engine_learn_secrets(&daemon->engine, reason)) {
-        log_error("project", "charter.yml: %s", reason);
-        daemon->load_failed = true;
-    }
 }
 
 static void on_loaded(struct helper *helper, enum err outcome, struct str answer, int exit_code)

@@ -125,7 +125,7 @@ static bool read_token(struct link *link, char *buffer, size_t size, struct str 
         return true;
     if (port_stat(path, &link->token_stat) != OK)
         memset(&link->token_stat, 0, sizeof link->token_stat);
-    enum err err = port_read_file(path, buffer, size, &got);
+    enum err err = port_read_regular_file(path, buffer, size, &got);
     if (err != OK) {
         link_lost(link, LINK_AFTER_TOKEN, "the token file %s cannot be read: %s", path,
                   err == ERR_TOO_LARGE ? "it is too long" : port_last_error());

@@ -135,12 +135,13 @@ struct job {
 /* --- all of it ----------------------------------------------------------------------------------------------------- */
 
 /* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
-/* The names of a step, kept because every event of it asks for them. */
-struct source_names {
+/* Bytes of a plan.json, kept because every event asks for its step's names, and every request for those of all steps before it.  The file never
+ * changes. */
+struct source_window {
     const struct run *run; /* NULL: nobody's */
     uint64_t seq;          /* its created_seq: slots are used again */
-    unsigned index;
-    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+    uint32_t from, n;
+    char bytes[4096];
 };
 
 struct engine_scratch {
@@ -149,7 +150,7 @@ struct engine_scratch {
     uint64_t step_seq;                    /* its created_seq: slots are used again */
     unsigned step_index;
     struct str step_raw;
-    struct source_names names;                   /* those asked for last */
+    struct source_window plan;                   /* where names were read last */
     char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
     char event[LIMIT_RECORD];                    /* an event read back */
     struct journal_place event_place;
@@ -253,8 +254,8 @@ void source_text(struct str raw_object, const char *name, char *to, size_t size)
  * ERR_INVALID: it cannot be hidden; with reason (LIMIT_TEXT bytes). */
 enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size,
                        struct str *value, char *reason);
-/* Teaches all that can be read now; false with a reason when one cannot be hidden. */
-bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT]);
+/* Teaches all that can be read now of those that a charter.yml (as JSON) declares; false with a reason when one cannot be hidden. */
+bool engine_learn_secrets(struct engine *engine, struct str config, char reason[LIMIT_TEXT]);
 
 /* --- templates against a run (run/resolve.c) ------------------------------------------------------------------------ */
 

@@ -206,8 +206,8 @@ static enum err load_artifact(const struct scope *scope, struct str whole,
         return missing(
             scope, whole,
             "this artifact is too large to be descended into; name it whole in `inputs`");
-    enum err err =
-        port_read_file(out_cstr(&out), engine->scratch.value, sizeof engine->scratch.value, &got);
+    enum err err = port_read_regular_file(out_cstr(&out), engine->scratch.value,
+                                          sizeof engine->scratch.value, &got);
     if (err != OK)
         return missing(scope, whole, "its artifact cannot be read");
     resolved->raw = str_trim(str_range(engine->scratch.value, got));

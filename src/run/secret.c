@@ -36,7 +36,7 @@ enum err engine_secret(struct engine *engine, struct str declaration, char *text
         struct out out = OUT_ON(path);
         out_format(&out, "%s%s%s", name[0] == '/' ? "" : engine->project->root,
                    name[0] == '/' ? "" : "/", name);
-        enum err err = port_read_file(out_cstr(&out), text, size, &got);
+        enum err err = port_read_regular_file(out_cstr(&out), text, size, &got);
         if (err != OK)
             return refuse(ERR_NOT_FOUND, reason, what, name,
                           err == ERR_TOO_LARGE ? "is too large" : port_last_error());
@@ -52,10 +52,9 @@ enum err engine_secret(struct engine *engine, struct str declaration, char *text
                                      : "is more than can be hidden (8 KiB of secrets in all)");
 }
 
-bool engine_learn_secrets(struct engine *engine, char reason[LIMIT_TEXT])
+bool engine_learn_secrets(struct engine *engine, struct str config, char reason[LIMIT_TEXT])
 {
-    struct str config = str_range(engine->project->config, engine->project->config_size), secrets,
-               name, declaration;
+    struct str secrets, name, declaration;
     char text[LIMIT_TOKEN], ignored[LIMIT_TEXT];
     bool all_hidden = true;
     struct str value;

@@ -70,15 +70,20 @@ void table_remove(struct run_table *table, struct run *run)
     table->count--;
 }
 
+/* By the journal's order: clocks may jump, and a device may begin every life in 1970. */
+static bool ended_before(const struct ended_run *a, const struct ended_run *b)
+{
+    return a->ended.segment != b->ended.segment ? a->ended.segment < b->ended.segment
+                                                : a->ended.offset < b->ended.offset;
+}
+
 void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
                   char evicted[LIMIT_RUN_ID + 1])
 {
     struct ended_run *place = &table->ended[0];
 
     for (size_t i = 0; i < LIMIT_RETAIN_RUNS && place->status != RUN_NONE; i++)
-        if (table->ended[i].status == RUN_NONE || table->ended[i].ended_ms < place->ended_ms ||
-            (table->ended[i].ended_ms == place->ended_ms &&
-             table->ended[i].created_seq < place->created_seq))
+        if (table->ended[i].status == RUN_NONE || ended_before(&table->ended[i], place))
             place = &table->ended[i];
     evicted[0] = '\0';
     if (place->status != RUN_NONE)
