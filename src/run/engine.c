@@ -287,8 +287,9 @@ static void start_steps(struct engine *engine, struct run *run)
             return;
         if (steps[i].state == STEP_INTERRUPTED && is_ready(engine, run, i))
             settle_interrupted(engine, run, i);
-        if (is_ready(engine, run, i) && step_start(engine, run, i) == STEP_WAITS)
-            return; /* for a place that others hold */
+        /* One that waits for a place, or for its turn with its integration, does not hold up those behind it. */
+        if (is_ready(engine, run, i))
+            (void)step_start(engine, run, i);
     }
 }
 

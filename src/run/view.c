@@ -24,7 +24,22 @@ static void put_error(struct engine *engine, struct json_writer *w, struct journ
     json_put_raw(w, "error", error);
 }
 
-static void put_steps(struct engine *engine, struct json_writer *w, const struct run *run)
+/* Of an ended run: the event is found by where the walk has met it. */
+static void put_walked_error(struct engine *engine, struct json_writer *w,
+                             struct journal_cursor cursor)
+{
+    struct out event = OUT_ON(engine->scratch.event);
+    struct str data, error = STR_NONE;
+
+    if (cursor.next_seq != 0 && journal_next(engine->journal, &cursor, &event, NULL, NULL) == OK &&
+        json_member(out_view(&event), "data", &data))
+        (void)json_member(data, "error", &error);
+    json_put_raw(w, "error", error);
+}
+
+/* failed: of an ended run, where each step's step.failed stands; NULL: the table knows. */
+static void put_steps(struct engine *engine, struct json_writer *w, const struct run *run,
+                      const struct journal_cursor *failed)
 {
     const struct step *steps = table_steps(&engine->table, run);
     char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
@@ -39,8 +54,12 @@ static void put_steps(struct engine *engine, struct json_writer *w, const struct
         json_put_i64(w, "attempt", steps[i].attempt);
         put_time(w, "started_at", steps[i].started_ms);
         put_time(w, "ended_at", step_has_ended(steps[i].state) ? steps[i].at_ms : 0);
-        put_error(engine, w,
-                  steps[i].state == STEP_FAILED ? steps[i].ended : (struct journal_place){0, 0, 0});
+        if (failed != NULL)
+            put_walked_error(engine, w, failed[i]);
+        else
+            put_error(engine, w,
+                      steps[i].state == STEP_FAILED ? steps[i].ended
+                                                    : (struct journal_place){0, 0, 0});
         json_object_end(w);
     }
     json_array_end(w);
@@ -72,7 +91,7 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
     json_put_text(w, "status", run_status_name(run->status));
     waiting_write(engine, w, run);
     if (whole) {
-        put_steps(engine, w, run);
+        put_steps(engine, w, run, NULL);
         json_put_null(w, "outputs");
     }
     put_error(engine, w,
@@ -86,7 +105,7 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
 }
 
 static void put_ended(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
-                      const struct run *run)
+                      const struct run *run, const struct journal_cursor *failed)
 {
     struct created created;
     struct str data, outputs = STR_NONE;
@@ -99,7 +118,7 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
     json_put_null(w, "waiting_for");
     json_put_null(w, "waiting");
     if (run != NULL) {
-        put_steps(engine, w, run);
+        put_steps(engine, w, run, failed);
         if (source_data(engine, ended->ended, &data) == OK)
             (void)json_member(data, "outputs", &outputs);
         json_put_raw(w, "outputs", outputs);
@@ -116,12 +135,12 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
 
 void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended)
 {
-    put_ended(engine, w, ended, NULL);
+    put_ended(engine, w, ended, NULL, NULL);
 }
 
 /* Calls `on_event` for the events of one run, in order, up to its end.  In helpers alone: it reads as much journal as there is. */
 static bool walk_events(struct engine *engine, const char *run_id, uint64_t created_seq,
-                        bool (*on_event)(void *context, struct str event, uint64_t seq),
+                        bool (*on_event)(void *context, struct str event, struct journal_cursor at),
                         void *context)
 {
     struct journal_cursor cursor = journal_cursor_after(engine->journal, created_seq - 1);
@@ -132,11 +151,12 @@ static bool walk_events(struct engine *engine, const char *run_id, uint64_t crea
 
     for (;;) {
         struct out event = OUT_ON(bytes);
+        struct journal_cursor at = cursor;
         enum err err = journal_next(engine->journal, &cursor, &event, &seq, &need);
         if (err != OK)
             return err == ERR_END;
         if (json_member(out_view(&event), "run_id", &found) && json_string_is(found, run_id) &&
-            !on_event(context, out_view(&event), seq))
+            !on_event(context, out_view(&event), at))
             return true;
     }
 }
@@ -148,18 +168,30 @@ struct follow {
     struct json_writer *w;
     const struct ended_run *ended;
     bool done;
+    struct journal_cursor failed[LIMIT_STEPS]; /* of each step, its step.failed; next_seq 0: none */
 };
 
-static bool on_followed(void *context, struct str event, uint64_t seq)
+/* Which step has become a failed one by the last event. */
+static void note_failure(struct follow *follow, const struct run *run, struct journal_cursor at)
+{
+    const struct step *steps = table_steps(&follow->engine->table, run);
+
+    for (unsigned i = 0; i < run->step_count; i++)
+        if (steps[i].state == STEP_FAILED && follow->failed[i].next_seq == 0)
+            follow->failed[i] = at;
+}
+
+static bool on_followed(void *context, struct str event, struct journal_cursor at)
 {
     struct follow *follow = context;
     struct run *run = &follow->engine->table.runs[0];
 
-    if (!event_follow(follow->engine, event, seq))
+    if (!event_follow(follow->engine, event, at.next_seq))
         return false;
+    note_failure(follow, run, at);
     if (!run_has_ended(run->status))
         return true;
-    put_ended(follow->engine, follow->w, follow->ended, run);
+    put_ended(follow->engine, follow->w, follow->ended, run, follow->failed);
     follow->done = true;
     return false;
 }
@@ -184,14 +216,14 @@ struct decision {
     struct out *data;
 };
 
-static bool on_decision(void *context, struct str event, uint64_t seq)
+static bool on_decision(void *context, struct str event, struct journal_cursor at)
 {
     static const char *const members[] = {"decision", "actor", "by"};
     struct decision *decision = context;
     char type[32], step_id[LIMIT_NAME + 1];
     enum run_event read;
     struct str data, raw;
-    (void)seq;
+    (void)at;
 
     source_text(event, "type", type, sizeof type);
     source_text(event, "step_id", step_id, sizeof step_id);
@@ -229,12 +261,12 @@ void view_decision(struct engine *engine, struct out *data, const struct ended_r
 
 /* --- artifacts ------------------------------------------------------------------------------------------------------------ */
 
-static bool on_artifact(void *context, struct str event, uint64_t seq)
+static bool on_artifact(void *context, struct str event, struct journal_cursor at)
 {
     struct follow *follow = context;
     struct str type, data, reference, inner, value = STR_NONE, step_id = STR_NONE;
     struct json_writer *w = follow->w;
-    (void)seq;
+    (void)at;
 
     if (!json_member(event, "type", &type) || !json_string_is(type, "step.completed") ||
         !json_member(event, "data", &data) || !json_member(data, "artifact", &reference) ||
