@@ -155,8 +155,8 @@ static void an_ended_run_leaves_its_slot_and_its_place_in_flight(void **state)
     assert_int_equal(ended->status, RUN_SUCCEEDED);
     assert_int_equal(ended->created_seq, 7);
     assert_int_equal(ended->created.offset, 2);
-    assert_int_equal(ended->ended.offset, 4);
-    assert_int_equal(ended->created_ms + ended->started_ms + ended->ended_ms, 60);
+    assert_int_equal(ended->ended.offset, 30);
+    assert_int_equal(ended->created_ms + ended->started_ms + ended->ended_ms, 1000000);
     assert_int_equal(ended->inputs_digest[31], 5);
 }
 
