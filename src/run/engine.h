@@ -134,7 +134,6 @@ struct job {
 
 /* --- all of it ----------------------------------------------------------------------------------------------------- */
 
-/* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
 /* Bytes of a plan.json, kept because every event asks for its step's names, and every request for those of all steps before it.  The file never
  * changes. */
 struct source_window {
@@ -144,6 +143,7 @@ struct source_window {
     char bytes[4096];
 };
 
+/* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
 struct engine_scratch {
     char step[LIMIT_PROJECT_FILE + 4096]; /* a step's line of plan.json */
     const struct run *step_run;           /* whose line that is; NULL: nobody's */

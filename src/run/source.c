@@ -149,7 +149,7 @@ enum err source_index_plan(struct engine *engine, struct run *run)
 
     /* The run has no created_seq yet: what was read for another one in this slot would pass for its own. */
     engine->scratch.step_run = NULL;
-    engine->scratch.names.run = NULL;
+    engine->scratch.plan.run = NULL;
     enum err err = open_plan(engine, run, &fd);
     if (err != OK)
         return err;
@@ -222,49 +222,56 @@ enum err source_step(struct engine *engine, const struct run *run, unsigned inde
     return err;
 }
 
-/* Names stand at the head of a step's line and are read alone. */
-static enum err read_names(struct engine *engine, const struct run *run, unsigned index,
-                           struct source_names *names)
+/* The head of a step's line, at most as long as names make it.  Most lines are short: many are read at once. */
+static enum err read_head(struct engine *engine, const struct run *run, const struct step *step,
+                          struct str *head)
 {
-    const struct step *step = &engine->table.steps[run->step_first + index];
-    char head[512];
-    size_t got, length = step->plan_length < sizeof head ? step->plan_length : sizeof head;
-    struct str name, value;
+    struct source_window *window = &engine->scratch.plan;
+    uint32_t length = step->plan_length < 512 ? step->plan_length : 512;
+    size_t got;
     int fd;
 
-    names->id[0] = names->output[0] = '\0';
-    enum err err = length == 0 ? ERR_DAMAGED : open_plan(engine, run, &fd);
-    if (err != OK)
-        return err;
-    err = port_read_at(fd, head, length, step->plan_offset, &got);
-    close_plan(engine, fd);
-    if (err != OK)
-        return err;
-    struct json_walk walk = json_walk(str_range(head, got));
-    for (int i = 0; i < 2 && json_walk_next(&walk, &name, &value); i++) {
-        if (json_string_is(name, "id"))
-            (void)json_string_copy(value, names->id, sizeof names->id);
-        else if (json_string_is(name, "output"))
-            (void)json_string_copy(value, names->output, sizeof names->output);
+    if (length == 0)
+        return ERR_DAMAGED;
+    if (window->run != run || window->seq != run->created_seq || step->plan_offset < window->from ||
+        step->plan_offset + length > window->from + window->n) {
+        window->run = NULL;
+        enum err err = open_plan(engine, run, &fd);
+        if (err != OK)
+            return err;
+        err = port_read_at(fd, window->bytes, sizeof window->bytes, step->plan_offset, &got);
+        port_close(fd);
+        if (err != OK)
+            return err;
+        if (got < length)
+            return ERR_DAMAGED;
+        window->run = run;
+        window->seq = run->created_seq;
+        window->from = step->plan_offset;
+        window->n = (uint32_t)got;
     }
-    return names->id[0] == '\0' ? ERR_DAMAGED : OK;
+    *head = str_range(window->bytes + (step->plan_offset - window->from), length);
+    return OK;
 }
 
+/* Names are asked for often and of many steps, so they stand at the head of a step's line and are read alone. */
 enum err source_names(struct engine *engine, const struct run *run, unsigned index,
                       char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
 {
-    struct source_names *names = &engine->scratch.names;
-    enum err err = OK;
+    struct str head, name, value;
 
-    if (names->run != run || names->index != index || names->seq != run->created_seq) {
-        err = read_names(engine, run, index, names);
-        names->run = err == OK ? run : NULL;
-        names->seq = run->created_seq;
-        names->index = index;
+    id[0] = output[0] = '\0';
+    enum err err = read_head(engine, run, &table_steps(&engine->table, run)[index], &head);
+    if (err != OK)
+        return err;
+    struct json_walk walk = json_walk(head);
+    for (int i = 0; i < 2 && json_walk_next(&walk, &name, &value); i++) {
+        if (json_string_is(name, "id"))
+            (void)json_string_copy(value, id, LIMIT_NAME + 1);
+        else if (json_string_is(name, "output"))
+            (void)json_string_copy(value, output, LIMIT_NAME + 1);
     }
-    memcpy(id, names->id, sizeof names->id);
-    memcpy(output, names->output, sizeof names->output);
-    return err;
+    return id[0] == '\0' ? ERR_DAMAGED : OK;
 }
 
 /* A line of the form "key":value — the value. */
