@@ -32,12 +32,14 @@ static struct run *add(const char *id, unsigned steps, uint64_t created_seq)
 }
 
 /* The clock runs backwards, which must not matter. */
-static void retire(struct run *run, uint32_t place, const char *expected_evicted)
+/* `at` orders the endings: by their place in the journal and by the clock alike. */
+static void retire(struct run *run, int64_t at, const char *expected_evicted)
 {
     char evicted[LIMIT_RUN_ID + 1] = "?";
+    struct journal_place place = {1 + (uint32_t)(at / 100), (uint32_t)(at % 100), 5};
     run->status = RUN_SUCCEEDED;
-    run->ended_ms = 1000000 - place;
-    table_retire(&table, run, (struct journal_place){place / 100 + 1, place, 5}, evicted);
+    run->ended_ms = at;
+    table_retire(&table, run, place, evicted);
     assert_string_equal(evicted, expected_evicted);
 }
 
@@ -156,7 +158,7 @@ static void an_ended_run_leaves_its_slot_and_its_place_in_flight(void **state)
     assert_int_equal(ended->created_seq, 7);
     assert_int_equal(ended->created.offset, 2);
     assert_int_equal(ended->ended.offset, 30);
-    assert_int_equal(ended->created_ms + ended->started_ms + ended->ended_ms, 1000000);
+    assert_int_equal(ended->created_ms + ended->started_ms + ended->ended_ms, 60);
     assert_int_equal(ended->inputs_digest[31], 5);
 }
 
@@ -167,7 +169,7 @@ static void the_run_that_ended_first_goes_first(void **state)
     /* Created in order, ended in another one. */
     for (unsigned i = 0; i < LIMIT_RETAIN_RUNS; i++) {
         snprintf(id, sizeof id, "r-%u", i);
-        retire(add(id, 1, i + 1), i == 3 ? 50 : i == 2 ? 60 : i == 4 ? 61 : 100 + i, "");
+        retire(add(id, 1, i + 1), i == 3 ? 50 : i == 4 ? 70 : i == 2 ? 60 : 100 + i, "");
     }
     retire(add("x-1", 1, 1001), 1000, "r-3");
     retire(add("x-2", 1, 1002), 1001, "r-2");
@@ -176,6 +178,20 @@ static void the_run_that_ended_first_goes_first(void **state)
     assert_null(table_find_ended(&table, STR("r-3")));
     assert_non_null(table_find_ended(&table, STR("x-1")));
     assert_non_null(table_find_ended(&table, STR("r-1")));
+}
+
+static void a_clock_that_was_set_back_changes_no_order(void **state)
+{
+    char id[16], evicted[LIMIT_RUN_ID + 1];
+    (void)state;
+    for (unsigned i = 0; i <= LIMIT_RETAIN_RUNS; i++) {
+        snprintf(id, sizeof id, "r-%u", i);
+        struct run *run = add(id, 1, i + 1);
+        run->status = RUN_FAILED;
+        run->ended_ms = 1000000 - i;
+        table_retire(&table, run, (struct journal_place){1 + i / 7, 10 + i % 7, 5}, evicted);
+        assert_string_equal(evicted, i == LIMIT_RETAIN_RUNS ? "r-0" : "");
+    }
 }
 
 static void rows_come_newest_first_whether_ended_or_not(void **state)
@@ -437,6 +453,7 @@ int main(void)
         TEST(a_full_table_says_so),
         TEST(an_ended_run_leaves_its_slot_and_its_place_in_flight),
         TEST(the_run_that_ended_first_goes_first),
+        TEST(a_clock_that_was_set_back_changes_no_order),
         TEST(rows_come_newest_first_whether_ended_or_not),
         COMMAND_TEST(a_command_is_found_by_its_key),
         COMMAND_TEST(seen_never_falls),
