@@ -137,8 +137,10 @@ bool command_replay(struct command_table *table, struct str raw)
     }
     entry->failed = read.code != 0;
     entry->code = (int)read.code;
-    memcpy(entry->run_id, read.run_id, sizeof entry->run_id);
-    memcpy(entry->message, read.message, sizeof entry->message);
+    if (entry->failed)
+        memcpy(entry->message, read.message, sizeof entry->message);
+    else
+        memcpy(entry->run_id, read.run_id, sizeof entry->run_id);
     (void)str_copy(read.data, entry->data, sizeof entry->data);
     if (entry->seq > table->seen)
         table->seen = entry->seq;

@@ -11,10 +11,14 @@ struct command_entry {
     char key[LIMIT_KEY + 1];
     bool failed; /* the outcome is an error */
     unsigned char digest[32];
-    char run_id[LIMIT_RUN_ID + 1]; /* of the run it changed, where it did not fail */
-    int code;                      /* of the error */
-    char message[160];
-    char data[96]; /* raw JSON; "" for none or one that was longer */
+    union {
+        char run_id[LIMIT_RUN_ID + 1]; /* of the run it changed, where it did not fail */
+        char message[160];             /* of the error */
+    };
+    int code;
+    char data
+        [LIMIT_KEY +
+         256]; /* raw JSON, long enough for who decided before; "" for none or one that was longer */
 };
 
 struct command_table {

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from harness import Run, RpcError, step, wait_until
-from workflows import approve, cancel, deny, gate, one, seconds, start_waiting, types, wait_status
+from harness import RpcError, step
+from workflows import approve, cancel, deny, gate, one, seconds, start_waiting, types
 
 BY = f"uid:{os.getuid()}"
 

@@ -1,13 +1,9 @@
 """Graphs, failures, `when` steps and retries, contract sections 2 to 4 and 7."""
 
-import json
-import os
-import re
-
 import pytest
 
 from harness import step, wait_until
-from workflows import approve, cancel, gate, one, seconds, start_waiting, types
+from workflows import approve, cancel, gate, manifest, one, seconds, start_waiting, types
 
 FAIL = {"error": {"code": -32050, "message": "no luck"}}
 
@@ -248,7 +244,6 @@ def test_a_second_cancel_stops_them(project, daemon_of):
 
 
 def test_a_cancel_while_queued_runs_nothing(project, daemon_of):
-    from workflows import manifest
     project.workflow("w", [step("one", {"wait": "go"}), step("tidy", value=1, when="always")])
     manifest(project, "w", concurrency=1)
     daemon = daemon_of(project)

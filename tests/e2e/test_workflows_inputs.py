@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from harness import RpcError, step
-from workflows import cancel, deny, gate, one, question, seconds, start_waiting, submit, types
+from workflows import cancel, gate, one, question, seconds, start_waiting, submit, types
 
 BY = f"uid:{os.getuid()}"
 FIELDS = {"recipient": {"type": "string", "required": True, "description": "An address"}, "urgent": {"type": "boolean", "default": False},

@@ -402,7 +402,7 @@ static void data_that_is_too_long_is_left_out(void **state)
     rpc_error_set(&error, RPC_INVALID_PLAN, "m");
     struct out out = OUT_ON(error.data);
     out_byte(&out, '"');
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 400; i++)
         out_byte(&out, 'x');
     out_byte(&out, '"');
     out_cstr(&out);
