@@ -31,7 +31,12 @@ void run_rig_completed(int step, const char *raw_value);
 void run_rig_completed_artifact(int step, const char *content, size_t n, const char *media_type);
 void run_rig_failed(int step, const char *raw_error);
 void run_rig_skipped(int step);
+/* Any event without data. */
+void run_rig_event(enum run_event type, int step);
 void run_rig_commit(void);
+/* Forgets the table and reads the journal from its beginning, as a daemon does that starts again; run is NULL when the run
+ * has ended. */
+enum err run_rig_replay(void);
 
 /* A scope for step `step`, and the reason that it will get. */
 struct scope run_rig_scope(int step);
