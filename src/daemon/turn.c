@@ -45,6 +45,32 @@ static void storage_failed(struct daemon *daemon)
     daemon->phase = DAEMON_DONE;
 }
 
+#define HOLD_MS 1000
+
+/* Writes and syncs.  A disk that is full or read-only is waited for: nothing has been lost, and until the records are on disk nothing may be
+ * told or started, so there is nothing else to do.  False: storage has failed, or a signal ends the wait. */
+static bool commit(struct daemon *daemon)
+{
+    struct port_signals signals = {.terminate = 0};
+    bool said = false;
+    enum err err;
+
+    while ((err = journal_commit(&daemon->journal, daemon->loop.now_ms)) == ERR_NO_SPACE ||
+           err == ERR_READ_ONLY) {
+        if (signals.terminate > 0)
+            return false;
+        if (!said)
+            log_error("journal", "it cannot be written: %s; everything waits until it can",
+                      port_last_error());
+        said = true;
+        daemon_retain(daemon);
+        (void)port_wait(NULL, 0, HOLD_MS, &signals);
+    }
+    if (said && err == OK)
+        log_info("journal", "it can be written again");
+    return err == OK;
+}
+
 /* --- stopping ---------------------------------------------------------------------------------------------------------------- */
 
 void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_ms)
@@ -121,14 +147,14 @@ void daemon_turn(struct daemon *daemon)
     engine_advance(&daemon->engine);
     go_on_stopping(daemon);
 
-    if (daemon->engine.fatal != OK || journal_commit(&daemon->journal, daemon->loop.now_ms) != OK) {
+    if (daemon->engine.fatal != OK || !commit(daemon)) {
         storage_failed(daemon);
         return;
     }
 
-    engine_act(&daemon->engine);
     link_after_commit(&daemon->link);
     control_after_commit(&daemon->control);
+    engine_act(&daemon->engine); /* last, as it waits for every exec: nobody's answer should */
     daemon_retain(daemon);
     close_when_said(daemon);
     if (daemon->journal.urgent)

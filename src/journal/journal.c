@@ -10,7 +10,8 @@
 #include "journal/window.h"
 #include "port.h"
 
-#define LAZY_MS 1000 /* contract §4: logs and progress may wait for company that long */
+#define RETRY_MS 1000 /* between two attempts to begin a segment */
+#define LAZY_MS 1000  /* contract §4: logs and progress may wait for company that long */
 
 _Static_assert(LIMIT_EVENT + 512 <= LIMIT_RECORD,
                "an event fits a record with what stands around it");
@@ -25,8 +26,10 @@ static enum err write_out(struct journal *journal)
     if (journal->out.n == 0)
         return OK;
     enum err err = port_write_at(journal->fd, out_view(&journal->out), journal->written, &put);
-    if (err == ERR_NO_SPACE || err == ERR_READ_ONLY)
+    if (err == ERR_NO_SPACE || err == ERR_READ_ONLY) {
+        journal->cramped = true;
         return err;
+    }
     if (err != OK) {
         journal->failed = true;
         return ERR_IO;
@@ -222,13 +225,15 @@ static enum err sync_batch(struct journal *journal)
 }
 
 /* Everything is synced and the buffer empty. */
-static enum err switch_segment(struct journal *journal)
+static enum err switch_segment(struct journal *journal, int64_t now_ms)
 {
     if (segment_begin(journal) != OK) {
         /* No space or no descriptor: the old one grows meanwhile, and this is not tried at every turn. */
-        journal->switch_at = journal->written + journal->segment_limit / 4;
+        journal->cramped = true;
+        journal->retry_ms = now_ms + RETRY_MS;
         return journal->failed ? ERR_IO : OK;
     }
+    journal->cramped = false;
     journal->has_checkpoint = true;
     if (journal->on_segment != NULL) {
         journal->in_on_segment = true;
@@ -246,12 +251,14 @@ enum err journal_commit(struct journal *journal, int64_t now_ms)
         return ERR_IO;
     if (journal->lazy && journal->lazy_since_ms == 0)
         journal->lazy_since_ms = now_ms > 0 ? now_ms : 1;
-    bool is_due = journal->lazy && now_ms - journal->lazy_since_ms >= LAZY_MS;
-    if (!journal->urgent && !is_due)
-        return OK;
-    enum err err = sync_batch(journal);
-    if (err == OK && journal->written >= journal->switch_at)
-        err = switch_segment(journal);
+    bool is_full = journal->written + (int64_t)journal->out.n >= journal->switch_at;
+    bool is_due = journal->lazy && (is_full || now_ms - journal->lazy_since_ms >= LAZY_MS);
+    enum err err = journal->urgent || is_due ? sync_batch(journal) : OK;
+    /* Where space was short, a new segment is what shows that there is some again. */
+    bool is_quiet = !journal->urgent && !journal->lazy && journal->out.n == 0;
+    if (err == OK && is_quiet &&
+        (journal->cramped ? now_ms >= journal->retry_ms : journal->written >= journal->switch_at))
+        err = switch_segment(journal, now_ms);
     return err;
 }
 

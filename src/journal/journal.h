@@ -79,7 +79,10 @@ struct journal {
     int64_t lazy_since_ms; /* monotonic time of the oldest lazy record not yet synced, or 0 */
     uint64_t records, syncs, bytes_written; /* since start, for status and the bench */
     bool urgent;                            /* something that waits for a sync may not be put off */
-    bool lazy;            /* something that waits for a sync may be put off for a second */
+    bool lazy; /* something that waits for a sync may be put off for a second */
+    bool
+        cramped; /* the next segment could not be begun: what is reserved in this one is all there is */
+    int64_t retry_ms;     /* monotonic; then another segment is tried again */
     bool failed;          /* sticky: what is on disk is unknown */
     bool in_on_segment;   /* appends are the callback's */
     bool has_checkpoint;  /* all of the callback's appends to the newest segment went through */

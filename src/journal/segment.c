@@ -213,7 +213,8 @@ enum err segment_begin(struct journal *journal)
     }
     journal->fd = fd;
     journal->written = 0;
-    journal->switch_at = journal->segment_limit;
+    /* Before it is full: where no other can be begun, a quarter is left for what must not be lost. */
+    journal->switch_at = journal->segment_limit / 4 * 3;
     journal->segments[journal->segment_count++] =
         (struct journal_segment){.number = (uint32_t)head.number, .first_seq = journal->next_seq};
     write_head(journal, &head);

@@ -296,6 +296,7 @@ static void start_steps(struct engine *engine, struct run *run)
 static void look_at(struct engine *engine, struct run *run)
 {
     run->attention = false;
+    pressure_tell(engine, run, false);
     if (run->status == RUN_QUEUED) {
         if (run->outcome == OUTCOME_CANCELLED)
             ending_cancel(engine, run);
@@ -315,8 +316,11 @@ static void look_at(struct engine *engine, struct run *run)
         start_steps(engine, run);
     release_processes(engine, run);
     settle_place(engine, run);
-    if (!has_more(engine, run) && run->executing == 0 && run->processes == 0 && engine->fatal == OK)
+    if (!has_more(engine, run) && run->executing == 0 && run->processes == 0 &&
+        engine->fatal == OK) {
+        pressure_tell(engine, run, true);
         ending_end(engine, run);
+    }
 }
 
 /* Whether a deadline of the run has come: its own, a retry's, a gate's. */
@@ -405,9 +409,10 @@ void engine_resume(struct engine *engine, bool crashed)
         }
         /* The run's time goes on while the daemon is down, as far as the wall clock can be believed. */
         if (run->timeout_ms > 0 && run->started_ms > 0) {
-            int64_t left = run->started_ms + run->timeout_ms - engine->loop->wall_ms;
-            left = left < 0 ? 0 : left > run->timeout_ms ? run->timeout_ms : left;
-            run->deadline_ms = engine->loop->now_ms + left;
+            run->deadline_ms =
+                engine->loop->now_ms + waiting_left(engine->loop->wall_ms,
+                                                    run->started_ms + run->timeout_ms,
+                                                    run->timeout_ms);
         }
         struct step *steps = table_steps(&engine->table, run);
         for (unsigned s = 0; s < run->step_count; s++) {

@@ -371,6 +371,15 @@ void engine_attend_all(struct engine *engine);
 /* Says run.started where there is a place; its steps come with the next engine_advance(). */
 void engine_let_in(struct engine *engine, struct run *run);
 
+/* --- a journal that gets full (run/pressure.c) ------------------------------------------------------------------------- */
+
+bool pressure_drops_logs(const struct engine *engine);
+bool pressure_refuses_runs(const struct engine *engine);
+/* True: this log or progress of `bytes` bytes is not to be written; it has been counted. */
+bool pressure_drop(struct engine *engine, struct run *run, size_t bytes);
+/* Says events.dropped when the pressure has gone, the run ends, or from time to time. */
+void pressure_tell(struct engine *engine, struct run *run, bool ending);
+
 /* --- for the daemon -------------------------------------------------------------------------------------------------- */
 
 void engine_start(struct engine *engine, struct loop *loop, struct journal *journal,
@@ -400,8 +409,8 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
 void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended);
 /* With steps and outputs; in a helper alone, as it uses the table up. False: its events are held no longer. */
 bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended);
-/* What -32011 says of an ended run (contract §7): its last decision of this kind, at that step or ("") at any. In a helper alone. */
-void view_decision(struct engine *engine, struct out *data, const struct ended_run *ended,
+/* The error -32011 for an ended run (contract §7), with its last decision of this kind, at that step or ("") at any. In a helper alone. */
+void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
                    enum run_event type, const char *step_id);
 /* The artifacts of a run, from its events; in a helper alone. */
 bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,

@@ -149,6 +149,11 @@ static unsigned attempt_of(struct engine *engine, const struct run *run, enum ru
     return record->attempt + (type == EVENT_STEP_STARTED ? 1U : 0U);
 }
 
+static bool is_lazy(enum run_event type)
+{
+    return type == EVENT_STEP_LOG || type == EVENT_STEP_PROGRESS;
+}
+
 struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type,
                                 int step)
 {
@@ -166,18 +171,16 @@ struct json_writer *event_begin(struct engine *engine, struct run *run, enum run
     ASSERT(run_next(run->status, type) != RUN_STATUSES);
     if (engine->fatal != OK)
         return NULL;
-    engine->fatal = journal_begin(engine->journal, &event, &data);
-    return engine->fatal == OK ? data : NULL;
+    enum err err = journal_begin(engine->journal, &event, &data);
+    if ((err == ERR_NO_SPACE || err == ERR_READ_ONLY) && is_lazy(type))
+        return NULL; /* a log that finds no space; the next one is counted as dropped */
+    engine->fatal = err;
+    return err == OK ? data : NULL;
 }
 
 struct json_writer *event_memo(struct engine *engine)
 {
     return journal_memo(engine->journal);
-}
-
-static bool is_lazy(enum run_event type)
-{
-    return type == EVENT_STEP_LOG || type == EVENT_STEP_PROGRESS;
 }
 
 /* Replay must not have to compare names with plan.json: the step's number stands beside the event. */

@@ -56,30 +56,6 @@ static int write_ended(struct job *job, struct out *answer)
     return 0;
 }
 
-/* An error as the project's helpers say theirs. */
-static int write_decided(struct job *job, struct out *answer)
-{
-    struct engine *engine = job->engine;
-    const struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
-    struct json_writer w = json_writer(answer);
-    struct rpc_error error;
-
-    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", job->run_id,
-                  run_status_name(ended->status));
-    struct out data = OUT_ON(error.data);
-    journal_detach(engine->journal);
-    view_decision(engine, &data, ended, job->decided, job->step_id);
-    json_object(&w);
-    json_key(&w, "error");
-    json_object(&w);
-    json_put_i64(&w, "code", error.code);
-    json_put_text(&w, "message", error.message);
-    json_put_raw(&w, "data", out_view(&data));
-    json_object_end(&w);
-    json_object_end(&w);
-    return 0;
-}
-
 static int job_work(void *context, struct out *answer)
 {
     struct job *job = context;
@@ -109,7 +85,10 @@ static int job_work(void *context, struct out *answer)
     case JOB_ARTIFACTS:
         return write_ended(job, answer);
     case JOB_DECIDED:
-        return write_decided(job, answer);
+        journal_detach(engine->journal);
+        view_decision(engine, answer, table_find_ended(&engine->table, str_of(job->run_id)),
+                      job->decided, job->step_id);
+        break;
     case JOB_FREE:
         break;
     }
@@ -493,7 +472,7 @@ static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
         engine_refuse(engine, call, &error);
         return true;
     }
-    if (journal_bytes(engine->journal) <= engine->journal->limit / 16 * 15)
+    if (!pressure_refuses_runs(engine))
         return false;
     rpc_error_set(
         &error, RPC_JOURNAL_FULL,

@@ -20,6 +20,8 @@ void process_log(struct engine *engine, struct process *process, const char *str
 
     if (run->status != RUN_RUNNING && run->status != RUN_WAITING)
         return;
+    if (pressure_drop(engine, run, message.n))
+        return;
     struct json_writer *w = event_begin(engine, run, EVENT_STEP_LOG, process->log_step);
     if (w == NULL)
         return;
@@ -85,6 +87,8 @@ static void on_progress(struct engine *engine, struct process *process, struct s
     if (process->step == STEP_NONE ||
         table_steps(&engine->table, run)[process->step].state != STEP_EXECUTING ||
         run->status != RUN_RUNNING)
+        return;
+    if (pressure_drop(engine, run, params.n))
         return;
     struct json_writer *w = event_begin(engine, run, EVENT_STEP_PROGRESS, process->step);
     if (w == NULL)

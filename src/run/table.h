@@ -56,6 +56,8 @@ struct run {
     uint16_t step_count;
     uint16_t concurrency, max_parallel;
     uint32_t inline_bytes;                   /* of inline values so far */
+    uint64_t dropped, dropped_bytes;         /* logs and progress, and their text, not told yet */
+    int64_t dropped_since_ms;                /* monotonic */
     uint32_t outputs_offset, outputs_length; /* sections of plan.json */
     uint32_t integrations_offset, integrations_length;
 };
