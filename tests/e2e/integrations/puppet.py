@@ -104,6 +104,11 @@ def act(action, request):
         with open(place, "wb") as file:
             file.write(what["text"].encode() * what.get("times", 1))
         return False
+    elif name == "once":  # the first time through only
+        if os.path.exists(what["file"]):
+            return False
+        open(what["file"], "w").close()
+        return perform(what["do"], request)
     else:
         ACTIONS[name](what, request)
         return False
@@ -150,14 +155,6 @@ def count(what, request):
         file.write(f"{request['method']} {os.getpid()} {request['params'].get('context', {}).get('attempt')}\n")
 
 
-def unless_file(what, request):
-    """The first time through only."""
-    if os.path.exists(what["file"]):
-        return
-    open(what["file"], "w").close()
-    perform(what["do"], request)
-
-
 ACTIONS = {
     "log": notify("log"), "progress": notify("progress"), "note": lambda what, request: say(what),
     "logs": lambda what, request: [say({"method": "log", "params": {"level": "info", "message": f"{i} {what['text']}"}})
@@ -167,7 +164,7 @@ ACTIONS = {
     "hang": lambda what, request: [time.sleep(3600) for _ in iter(int, 1)],
     "record": lambda what, request: put(what, request), "surroundings": lambda what, request: put(what, surroundings()),
     "touch": lambda what, request: open(what, "w").close(), "wait": lambda what, request: wait_for(what),
-    "spawn": lambda what, request: spawn(what), "await_cancel": await_cancel, "count": count, "once": unless_file,
+    "spawn": lambda what, request: spawn(what), "await_cancel": await_cancel, "count": count,
     "pid": lambda what, request: put(what, os.getpid()),
 }
 
