@@ -242,20 +242,32 @@ static bool on_decision(void *context, struct str event, struct journal_cursor a
     return true; /* the last one counts */
 }
 
-void view_decision(struct engine *engine, struct out *data, const struct ended_run *ended,
+void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
                    enum run_event type, const char *step_id)
 {
-    struct decision decision = {
-        .type = type, .step_id = step_id, .status = run_status_name(ended->status), .data = data};
-    struct json_writer w;
+    struct json_writer w = json_writer(answer);
+    struct rpc_error error;
 
+    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", ended->id,
+                  run_status_name(ended->status));
+    struct out data = OUT_ON(error.data);
+    struct decision decision = {
+        .type = type, .step_id = step_id, .status = run_status_name(ended->status), .data = &data};
     (void)walk_events(engine, ended->id, ended->created_seq, on_decision, &decision);
-    if (data->n > 0 && !data->overflow)
-        return;
-    out_reset(data);
-    w = json_writer(data);
     json_object(&w);
-    json_put_text(&w, "status", decision.status);
+    json_key(&w, "error");
+    json_object(&w);
+    json_put_i64(&w, "code", error.code);
+    json_put_text(&w, "message", error.message);
+    json_key(&w, "data");
+    if (data.n > 0 && !data.overflow) {
+        json_raw(&w, out_view(&data));
+    } else {
+        json_object(&w);
+        json_put_text(&w, "status", decision.status);
+        json_object_end(&w);
+    }
+    json_object_end(&w);
     json_object_end(&w);
 }
 

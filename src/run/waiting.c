@@ -221,8 +221,13 @@ void waiting_close(struct engine *engine, struct run *run, unsigned step, const 
     fail_waiting(engine, run, step, FAILURE_CANCELLED, why, false);
 }
 
-/* After a restart (contract §4): what is left by the wall clock, at most the full time, which also holds when the clock stands before
- * the moment at which the waiting began. */
+int64_t waiting_left(int64_t now_ms, int64_t deadline_ms, int64_t timeout_ms)
+{
+    if (now_ms < deadline_ms - timeout_ms)
+        return timeout_ms; /* the clock stands before the beginning: it says nothing */
+    return now_ms < deadline_ms ? deadline_ms - now_ms : 0;
+}
+
 void waiting_resume(struct engine *engine, struct run *run, unsigned step)
 {
     struct step *record = &table_steps(&engine->table, run)[step];
@@ -239,8 +244,7 @@ void waiting_resume(struct engine *engine, struct run *run, unsigned step)
         source_step(engine, run, step, &raw) != OK || !declaration_of(raw, &kind, &declared))
         return;
     timeout_ms = timeout_of(declared);
-    int64_t left_ms = now_ms < deadline_ms - timeout_ms ? timeout_ms : deadline_ms - now_ms;
-    record->at_ms = engine->loop->now_ms + (left_ms < 0 ? 0 : left_ms);
+    record->at_ms = engine->loop->now_ms + waiting_left(now_ms, deadline_ms, timeout_ms);
     if (record->at_ms == 0)
         record->at_ms = 1; /* 0 says: never */
 }

@@ -21,7 +21,9 @@ void waiting_finish(struct engine *engine, struct run *run, unsigned step);
 void waiting_time_out(struct engine *engine, struct run *run, unsigned step);
 /* The run has come to another end. */
 void waiting_close(struct engine *engine, struct run *run, unsigned step, const char *why);
-/* After a restart: the rest of its time. */
+/* After a restart: the rest of a time by wall clocks, at most all of it (contract §4). */
+int64_t waiting_left(int64_t now_ms, int64_t deadline_ms, int64_t timeout_ms);
+/* After a restart: the step's deadline is set anew. */
 void waiting_resume(struct engine *engine, struct run *run, unsigned step);
 /* The one open step that a caller means; false after an answer that says why there is none. */
 bool waiting_find(struct engine *engine, struct rpc_call *call, struct run *run,

@@ -151,3 +151,19 @@ def test_both_ends_answer_at_once(project, daemon_of, gateway):
     for i in range(10):
         event = one(run.events, "run.input_submitted", f"q{i}")
         assert event["data"]["answers"]["who"] == event["data"]["actor"] == event["data"]["channel"]
+
+
+def test_a_pause_holds_the_queue_and_not_who_was_answered(project, daemon_of, gateway):
+    project.workflow("w", [gate("review"), step("two", value=2)])
+    daemon = connect(project, daemon_of, gateway)
+    waiting = start_waiting(daemon, "review")
+    gateway.notify("daemon.pause")
+    queued = gateway.command("run.start", {"workflow_id": "w", "inputs": {}})
+    assert queued["status"] == "queued"
+    approve(daemon, waiting)
+    assert daemon.end_of(waiting).status == "succeeded"
+    assert daemon.status(queued["run_id"])["status"] == "queued"
+    gateway.notify("daemon.unpause")
+    daemon.wait_event("run.waiting", queued["run_id"])
+    approve(daemon, queued["run_id"])
+    assert daemon.end_of(queued["run_id"]).status == "succeeded"

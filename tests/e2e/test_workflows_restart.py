@@ -217,3 +217,20 @@ def test_retries_go_on_after_a_crash(project, daemon_of):
     assert run.status == "failed" and [e["attempt"] for e in run.of("step.started")] == [1, 2, 3]
     assert [e["attempt"] for e in run.of("step.retrying")] == [1, 2] and run.of("step.interrupted") == []
     assert len(project.file("log").read_text().splitlines()) == 3
+
+
+def test_a_drain_does_not_wait_for_people(project, daemon_of):
+    project.workflow("w", [gate("review", step_={"needs": []}), step("busy", {"touch": "on"}, {"wait": "go"}, value=1, needs=[]),
+                           step("end", value=2, needs=["review", "busy"])])
+    daemon = daemon_of(project)
+    run_id = start_waiting(daemon, "review")
+    project.wait_file("on")
+    daemon.call("daemon.stop", {"drain": True})
+    project.touch("go")
+    assert daemon.wait() == 0
+    daemon = daemon_of(project)
+    state = daemon.status(run_id)
+    assert state["status"] == "waiting" and [s["status"] for s in state["steps"]] == ["waiting", "completed", "pending"]
+    approve(daemon, run_id)
+    run = daemon.end_of(run_id)
+    assert run.status == "succeeded" and run.of("step.interrupted") == []
