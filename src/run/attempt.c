@@ -78,12 +78,29 @@ static int64_t retry_delay(const struct retry *retry, unsigned failures)
     return delay - (int64_t)((uint64_t)(delay / 2) * chance / UINT32_MAX);
 }
 
-static void write_failure(struct json_writer *w, const struct process *process,
-                          const struct failure *failure)
+/* step.retrying with its delay, or step.failed.  Lines full of control bytes grow sixfold when they are escaped: where the event is too long
+ * with them, the failure is told without. */
+static void say_failure(struct engine *engine, struct run *run, unsigned step,
+                        const struct process *process, const struct failure *failure,
+                        enum run_event type, int64_t delay_ms)
 {
-    json_key(w, "error");
-    failure_write(w, failure,
-                  process == NULL ? STR_NONE : str_range(process->tail, process->tail_n));
+    unsigned attempt = table_steps(&engine->table, run)[step].attempt;
+    struct str lines = process == NULL ? STR_NONE : str_range(process->tail, process->tail_n);
+    bool done = false;
+
+    while (!done) {
+        struct json_writer *w = event_begin(engine, run, type, (int)step);
+        if (w == NULL)
+            return;
+        json_key(w, "error");
+        failure_write(w, failure, lines);
+        if (type == EVENT_STEP_RETRYING) {
+            json_put_i64(w, "next_attempt", attempt + 1);
+            json_put_i64(w, "delay_ms", delay_ms);
+        }
+        done = event_end(engine, run, type, (int)step) || lines.n == 0;
+        lines = STR_NONE;
+    }
 }
 
 void attempt_fail(struct engine *engine, struct run *run, unsigned step,
@@ -92,27 +109,16 @@ void attempt_fail(struct engine *engine, struct run *run, unsigned step,
     struct step *record = &table_steps(&engine->table, run)[step];
     unsigned failures = (unsigned)record->attempt - record->interruptions;
     struct retry retry;
-    struct json_writer *w;
 
     read_retry(engine, run, step, &retry);
     if (record->state == STEP_EXECUTING && run->outcome == OUTCOME_NONE &&
         failure_may_be_retried(failure) && failures < (unsigned)retry.max_attempts) {
         int64_t delay = retry_delay(&retry, failures);
-        w = event_begin(engine, run, EVENT_STEP_RETRYING, (int)step);
-        if (w == NULL)
-            return;
-        write_failure(w, process, failure);
-        json_put_i64(w, "next_attempt", record->attempt + 1);
-        json_put_i64(w, "delay_ms", delay);
-        (void)event_end(engine, run, EVENT_STEP_RETRYING, (int)step);
+        say_failure(engine, run, step, process, failure, EVENT_STEP_RETRYING, delay);
         record->at_ms = engine->loop->now_ms + delay;
         return;
     }
-    w = event_begin(engine, run, EVENT_STEP_FAILED, (int)step);
-    if (w == NULL)
-        return;
-    write_failure(w, process, failure);
-    (void)event_end(engine, run, EVENT_STEP_FAILED, (int)step);
+    say_failure(engine, run, step, process, failure, EVENT_STEP_FAILED, 0);
 }
 
 void attempt_interrupt(struct engine *engine, struct run *run, unsigned step, const char *reason)

@@ -11,12 +11,7 @@ import time
 
 import pytest
 
-from harness import DAEMON, MESSAGE, Closed, RpcError, clean_environment, command, step, wait_until
-
-
-def limits():
-    """What this build has been given, by the names of `charter-daemon limits`."""
-    return command("limits").stdout
+from harness import DAEMON, MESSAGE, Closed, Project, RpcError, clean_environment, step, wait_until
 
 
 def test_a_long_request_goes_on_when_the_pipe_has_room_again(project, daemon_of):
@@ -173,16 +168,6 @@ def test_a_secret_in_a_pipe_that_nobody_fills_stops_nobody(project, daemon_of):
         assert daemon.run().status == "failed"
 
 
-def test_the_clock_may_stand_in_the_past(project, daemon_of):
-    """Placeholder for what needs no clock: the last ended runs are kept by their order."""
-    project.workflow("w", [step("one", value=1)])
-    daemon = daemon_of(project)
-    first = daemon.run()
-    second = daemon.run()
-    rows = daemon.call("runs.list")["runs"]
-    assert [row["run_id"] for row in rows] == [second.id, first.id]
-
-
 @pytest.mark.parametrize("text", ["\\u0001" * 1024])
 def test_comments_full_of_escapes(project, daemon_of, text):
     project.workflow("w", [{"id": "g", "gate": {"message": "?"}}])
@@ -191,3 +176,87 @@ def test_comments_full_of_escapes(project, daemon_of, text):
     wait_until(lambda: daemon.status(run)["status"] == "waiting")
     daemon.call("run.resume", {"run_id": run, "decision": "approve", "comment": json.loads(f'"{text}"')})
     assert daemon.end_of(run).status == "succeeded"
+
+
+# --- disks and journals that get full -------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(places):
+    """A file system of four megabytes, where we may mount one."""
+    place = places()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield Project(os.path.join(place, "p"))
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(project):
+    """Takes what is left of the disk; the name of what must go to free it."""
+    name = project.path.parent / "ballast"
+    with open(name, "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    return name
+
+
+def test_a_chatty_step_on_a_small_disk_loses_logs_alone(small_disk, daemon_of):
+    small_disk.workflow("w", [step("one", {"stderr": {"text": "y" * 200 + "\n", "times": 50000}}, value=1), step("two", value=2)])
+    daemon = daemon_of(small_disk)
+    run = daemon.run()
+    assert run.status == "succeeded"
+    dropped = [e for e in daemon.events() if e["type"] == "events.dropped"]
+    assert dropped and all(e["data"]["run_id"] == run.id for e in dropped)
+    assert sum(e["data"]["count"] for e in dropped) + len(run.of("step.log")) == 50000
+    check_seqs(daemon.events())
+
+
+def check_seqs(events):
+    assert [e["seq"] for e in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
+
+
+def test_endings_fit_a_full_disk_and_new_runs_are_taken_when_it_has_room(small_disk, daemon_of):
+    small_disk.workflow("w", [step("one", {"wait": "go"}, value=1), step("two", value=2)])
+    small_disk.workflow("big", [step("one", value="z" * 15000)])
+    daemon = daemon_of(small_disk)
+    run = daemon.start_run()
+    daemon.wait_event("step.started", run)
+    wait_until(lambda: small_disk.processes(), "the integration")
+    with open(small_disk.file("go.new"), "w", encoding="ascii"):
+        pass
+    ballast = fill(small_disk)
+    os.rename(small_disk.file("go.new"), small_disk.file("go"))
+    assert daemon.end_of(run).status == "succeeded"
+    ballast.unlink()
+
+    def taken():
+        try:
+            return daemon.run("big").status == "succeeded"
+        except RpcError as error:
+            assert error.code == -32012
+            return False
+    wait_until(taken, "a new run is taken")
+
+
+def test_a_commit_that_finds_no_space_waits_for_it(small_disk, daemon_of):
+    """Beyond what is reserved: nobody is told anything until it is on disk."""
+    small_disk.workflow("w", [step(f"s{i}", {"sleep": 0.01}, value="${{ inputs.z }}") for i in range(40)],
+                        {"z": {"type": "string"}}, max_parallel=1)
+    daemon = daemon_of(small_disk)
+    runs = [daemon.start_run(inputs={"z": "z" * 5000}) for _ in range(8)]
+    ballast = fill(small_disk)
+    time.sleep(3)
+    ballast.unlink()
+    for run in runs:
+        assert daemon.end_of(run).status in ("succeeded", "failed")
+    check_seqs(daemon.events())
+
+
+def test_control_bytes_on_stderr_do_not_keep_a_step_from_failing(project, daemon_of):
+    """Escaped they are six times as long, more than an event holds in a small build."""
+    project.workflow("w", [step("one", {"stderr": {"text": "\x01" * 200 + "\n", "times": 30}}, {"exit": 3})])
+    daemon = daemon_of(project)
+    assert daemon.run().failure()["exit_code"] == 3
