@@ -113,7 +113,9 @@ static void put_prompt(struct cli *cli)
     struct str declared;
 
     if (ask->state == CLI_ASK_DECISION) {
-        cli_screen_put(&cli->screen, "  approve, deny, or leave it waiting? ");
+        cli_screen_put(&cli->screen, "  ");
+        cli_screen_text(&cli->screen, str_of(ask->step_id));
+        cli_screen_put(&cli->screen, ": approve, deny, or leave it waiting? ");
     } else if (ask->state == CLI_ASK_COMMENT) {
         cli_screen_put(&cli->screen, "  comment (may be left empty): ");
     } else if (ask->state == CLI_ASK_FIELD && field_at(ask, ask->field, name, &declared)) {
@@ -315,6 +317,16 @@ enum cli_asked cli_ask_typed(struct cli *cli)
 
 /* --- from question to request ----------------------------------------------------------------- */
 
+/* Then the message of the one that is asked for may stand far above. */
+static bool several_wait(const struct cli_progress *progress)
+{
+    size_t waiting = 0;
+
+    for (size_t i = 0; i < progress->count; i++)
+        waiting += progress->steps[i].state == CLI_STEP_WAITING;
+    return waiting > 1;
+}
+
 bool cli_ask_open(struct cli *cli, struct str run)
 {
     struct cli_ask *ask = &cli->ask;
@@ -337,6 +349,12 @@ bool cli_ask_open(struct cli *cli, struct str run)
     memcpy(ask->answers, "{}", 2);
 
     cli_screen_live_clear(&cli->screen);
+    if (several_wait(&cli->progress)) {
+        cli_screen_put(&cli->screen, "  ");
+        cli_screen_text(&cli->screen, str_of(ask->step_id));
+        put_text(cli, ": ", member(waiting, "message"));
+        cli_screen_put(&cli->screen, "\n");
+    }
     put_text(cli, "  until ", member(waiting, "deadline"));
     if (member(waiting, "deadline").n > 0)
         cli_screen_put(&cli->screen, "\n");

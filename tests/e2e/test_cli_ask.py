@@ -62,7 +62,7 @@ def test_a_gate_is_asked_for_with_a_comment(asking):
     with Terminal(asking.project.path, "run", "gate") as terminal:
         terminal.until(r"review +waits for gate: Publish for Rome\?")
         terminal.answer(DECIDE, "maybe\n")
-        terminal.answer("please answer approve, deny or leave.*\n *" + DECIDE, "\n")
+        terminal.answer("please answer approve, deny or leave.*\n.*" + DECIDE, "\n")
         terminal.answer(DECIDE, "a\n")
         terminal.answer(COMMENT, "fine with me\n")
         assert terminal.wait() == 0
@@ -150,7 +150,7 @@ def test_what_was_typed_for_a_settled_question_is_no_answer_to_the_next(project,
         terminal.answer(DECIDE, "a")
         assert charter(daemon, "resume", waiting_run(daemon), "--approve").returncode == 0
         terminal.answer(r"two\?[^?]*" + DECIDE, "\n")
-        terminal.answer("please answer.*\n *" + DECIDE, "d\n")
+        terminal.answer("please answer.*\n.*" + DECIDE, "d\n")
         terminal.answer(COMMENT, "\n")
         assert terminal.wait() == 3
 
@@ -190,6 +190,19 @@ def test_a_gate_beside_other_steps_is_asked_for_when_nothing_executes(project, d
         terminal.answer(DECIDE, "y\n")
         terminal.answer(COMMENT, "\n")
         assert terminal.wait() == 0
+
+
+def test_of_several_questions_one_is_asked_at_a_time_with_its_message(project, daemon_of):
+    project.workflow("both", [{**GATE, "gate": {"message": "first?"}, "needs": []},
+                              {"id": "again", "gate": {"message": "second?"}}])
+    daemon = daemon_of(project)
+    with Terminal(project.path, "run", "both") as terminal:
+        terminal.answer(r"  review: first\?\n *review: " + DECIDE, "a\n")
+        terminal.answer(COMMENT, "\n")
+        terminal.answer("again: " + DECIDE, "a\n")
+        terminal.answer(COMMENT, "\n")
+        assert terminal.wait() == 0
+    assert len(events(daemon, "run.resumed")) == 2
 
 
 def test_ctrl_c_at_a_question_leaves_the_run(asking):
