@@ -16,17 +16,21 @@ static size_t skip_space(struct str text, size_t at)
     return at;
 }
 
-/* Index behind the string whose quote is at `at`.  Each backslash takes the byte behind it
- * along. */
+/* Index behind the string whose quote is at `at`.  The quote that ends it has an even number of backslashes in front: each takes the byte behind
+ * it along. */
 static size_t skip_string(struct str text, size_t at)
 {
-    for (at++; at < text.n; at++) {
-        if (text.p[at] == '"')
-            return at + 1;
-        if (text.p[at] == '\\')
-            at++;
+    size_t first = at + 1, from = first;
+    for (;;) {
+        size_t quote = from + str_find(str_from(text, from), '"'), escapes = 0;
+        if (quote >= text.n)
+            return text.n;
+        while (quote - escapes > first && text.p[quote - escapes - 1] == '\\')
+            escapes++;
+        if (escapes % 2 == 0)
+            return quote + 1;
+        from = quote + 1;
     }
-    return text.n;
 }
 
 static size_t skip_container(struct str text, size_t at)
