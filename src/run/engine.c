@@ -409,10 +409,9 @@ void engine_resume(struct engine *engine, bool crashed)
         }
         /* The run's time goes on while the daemon is down, as far as the wall clock can be believed. */
         if (run->timeout_ms > 0 && run->started_ms > 0) {
-            run->deadline_ms =
-                engine->loop->now_ms + waiting_left(engine->loop->wall_ms,
-                                                    run->started_ms + run->timeout_ms,
-                                                    run->timeout_ms);
+            run->deadline_ms = engine->loop->now_ms +
+                               waiting_left(engine->loop->wall_ms,
+                                            run->started_ms + run->timeout_ms, run->timeout_ms);
         }
         struct step *steps = table_steps(&engine->table, run);
         for (unsigned s = 0; s < run->step_count; s++) {

@@ -372,3 +372,19 @@ def test_retries_that_cannot_be(project, daemon_of, retry):
     project.workflow("w", [step("one", value=1, retry=retry)])
     error = daemon_of(project).refused("run.start", {"workflow_id": "w", "inputs": {}})
     assert error.code == -32007 and error.data["path"].startswith("steps[0].retry"), error
+
+
+def test_a_step_that_waits_for_its_retry_leaves_its_place_to_others(project, daemon_of):
+    project.workflow("w", [step("a", {"exit": 1}, needs=[], retry={"max_attempts": 2, "initial_ms": 600, "multiplier": 1, "max_ms": 600}), step("b", value=1, needs=[])],
+                     max_parallel=1)
+    run = daemon_of(project).run()
+    assert run.status == "failed" and order(run) == ["a", "b", "a"]
+
+
+def test_as_many_gates_as_a_plan_has_steps(project, daemon_of):
+    project.workflow("w", [gate(f"g{i}", step_={"needs": []}) for i in range(128)])
+    daemon = daemon_of(project)
+    run_id = start_waiting(daemon, "g127")
+    for i in reversed(range(128)):
+        approve(daemon, run_id, step_id=f"g{i}")
+    assert daemon.end_of(run_id).status == "succeeded"

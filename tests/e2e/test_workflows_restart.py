@@ -234,3 +234,16 @@ def test_a_drain_does_not_wait_for_people(project, daemon_of):
     approve(daemon, run_id)
     run = daemon.end_of(run_id)
     assert run.status == "succeeded" and run.of("step.interrupted") == []
+
+
+def test_a_crash_while_a_gate_opens(project, daemon_of):
+    project.workflow("w", [gate("review")])
+    daemon = daemon_of(project)
+    run_id = start_waiting(daemon, "review")
+    daemon.kill()
+    last_record_of(project, "step.started")
+    daemon = daemon_of(project)
+    daemon.wait_event("run.waiting", run_id)
+    approve(daemon, run_id)
+    run = daemon.end_of(run_id)
+    assert run.status == "succeeded" and len(run.of("run.waiting")) == 1 and len(run.of("step.interrupted")) == 1
