@@ -5,10 +5,12 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
+import time
 
 import pytest
 
-from harness import DAEMON, Daemon, Project, wait_until
+from harness import DAEMON, Closed, Daemon, Project, wait_until
 
 
 @pytest.fixture
@@ -67,3 +69,48 @@ def daemon_of():
 def daemon(project, daemon_of):
     """A daemon on the test's project, for tests that write no files before its start."""
     return daemon_of(project)
+
+
+class HalfALine:
+    """A client that sends half a line and nothing more, while others go on: how long it is held, and how the others fare."""
+
+    def __init__(self, daemon):
+        self.daemon, self.answers, self.fault = daemon, 0, None
+        self.half, self.idle = daemon.client(timeout=120), daemon.client()
+        self.idle.call("daemon.status")
+        self.half.send_raw(b'{"jsonrpc":"2.0","id"')
+        self.begun, self.held_s = time.monotonic(), None
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.other = threading.Thread(target=self.call, daemon=True)
+        self.reader.start()
+        self.other.start()
+
+    def read(self):
+        self.rest = self.half.closed()
+        self.held_s = time.monotonic() - self.begun
+
+    def call(self):
+        try:
+            with self.daemon.client() as client:
+                while self.reader.is_alive():
+                    client.call("daemon.status")
+                    self.answers += 1
+                    self.reader.join(0.5)
+        except (OSError, Closed, AssertionError) as fault:
+            self.fault = fault
+
+    def wait(self):
+        self.reader.join(120)
+        self.other.join(10)
+        return self
+
+
+@pytest.fixture(scope="session")
+def half_a_line():
+    if not DAEMON.exists():
+        pytest.skip("charter-daemon is not built")
+    place = os.path.realpath(tempfile.mkdtemp(prefix="ch-"))
+    daemon = Daemon(Project(os.path.join(place, "p")))
+    yield HalfALine(daemon)
+    daemon.stop()
+    shutil.rmtree(place, ignore_errors=True)

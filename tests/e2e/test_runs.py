@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import ENDINGS, MESSAGE, check_run, check_stream, step, wait_until
+from harness import ENDINGS, MESSAGE, PLAIN, check_run, check_stream, step, wait_until
 
 ULID = re.compile(r"r-[0-9abcdefghjkmnpqrstvwxyz]{26}\Z")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
@@ -568,3 +568,11 @@ def test_the_last_100_ended_runs_are_kept(project, daemon_of):
         assert run.status == "succeeded" and run.value("one") == "x"
     assert daemon.refused("run.status", {"run_id": ids[0]}).code == -32005
     assert daemon.run("w", {"text": "more"}).status == "succeeded"
+
+
+def test_half_a_line_and_silence_is_closed_after_30_s_and_nobody_notices(half_a_line):
+    """Of the control socket; here, because it was begun by test_control.py half a minute ago."""
+    seen = half_a_line.wait()
+    assert seen.fault is None and seen.answers > 10
+    assert 29 < seen.held_s < (35 if PLAIN else 60) and seen.rest == b""
+    assert seen.idle.call("daemon.status")["pid"] == seen.daemon.pid, "silence between lines is allowed"
