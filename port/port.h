@@ -60,6 +60,7 @@ struct port_stat {
     enum port_kind kind;
     int64_t size; /* bytes */
     int64_t mtime_ms;
+    int64_t uid; /* of its owner */
     uint64_t inode, device;
     bool executable; /* by this process (port_stat), by anybody (port_stat_fd) */
 };

@@ -26,6 +26,7 @@ static void fill(struct port_stat *stat, const struct stat *found)
                                            : PORT_OTHER,
         .size = (int64_t)found->st_size,
         .mtime_ms = (int64_t)found->st_mtim.tv_sec * 1000 + found->st_mtim.tv_nsec / 1000000,
+        .uid = (int64_t)found->st_uid,
         .inode = (uint64_t)found->st_ino,
         .device = (uint64_t)found->st_dev,
     };

@@ -70,9 +70,10 @@
 /* Submissions being read and checked by helpers at a time; more wait their turn. */
 #define LIMIT_SUBMISSIONS 4
 
-/* Everything that is watched by select(): clients, three pipes a process, helpers, the link, the
- * listener. The platform's FD_SETSIZE bounds it again at run time. */
-#define LIMIT_WATCHES (LIMIT_CLIENTS + 3 * LIMIT_PROCESSES + 2 * LIMIT_SUBMISSIONS + 16)
+/* Everything that is watched by select(): clients, three pipes a process, helpers of submissions and of
+ * steps whose values are stored, the link, the listener. The platform's FD_SETSIZE bounds it again at run time. */
+#define LIMIT_WATCHES                                                                              \
+    (LIMIT_CLIENTS + 3 * LIMIT_PROCESSES + LIMIT_STEPS_EXECUTING + LIMIT_SUBMISSIONS + 16)
 
 _Static_assert(LIMIT_MESSAGE >= 4096,
                "a message must hold an error answer with its data and stderr lines");

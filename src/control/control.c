@@ -131,8 +131,8 @@ static enum err choose_path(struct control *control, const char *charter_directo
         if (err != OK && err != ERR_EXISTS)
             return err;
         if (port_stat(directory, &stat) != OK || stat.kind != PORT_DIRECTORY ||
-            port_set_mode(directory, 0700) != OK)
-            return ERR_DENIED; /* somebody else's: setting its mode fails for all but its owner */
+            stat.uid != port_uid() || port_set_mode(directory, 0700) != OK)
+            return ERR_DENIED; /* somebody else's, who could put a socket of their own in it */
     }
     enum err err = port_random(random, sizeof random);
     if (err != OK)

@@ -57,6 +57,8 @@ static void on_log(struct engine *engine, struct process *process, struct str pa
     }
     struct out text = OUT_ON(engine->scratch.value);
     (void)json_string_decode(notice.message, &text);
+    mask_text(&engine->mask, text.p,
+              &text.n); /* whole: where it is cut, half a secret would pass */
     bool known = strcmp(notice.level, "debug") == 0 || strcmp(notice.level, "info") == 0 ||
                  strcmp(notice.level, "warning") == 0 || strcmp(notice.level, "error") == 0;
     process_log(engine, process, "log", known ? notice.level : "info", out_view(&text));
@@ -96,6 +98,7 @@ static void on_progress(struct engine *engine, struct process *process, struct s
     struct out text = OUT_ON(engine->scratch.value);
     if (notice.message.n > 0)
         (void)json_string_decode(notice.message, &text);
+    mask_text(&engine->mask, text.p, &text.n);
     json_put_raw(w, "current", notice.current);
     json_put_raw(w, "total", notice.total);
     if (notice.message.n > 0)
@@ -251,6 +254,7 @@ static void take_error(struct engine *engine, struct process *process, struct st
     struct out text = OUT_ON(engine->scratch.value);
     if (answer.message.n > 0)
         (void)json_string_decode(answer.message, &text);
+    mask_text(&engine->mask, text.p, &text.n);
     struct str message = str_head(out_view(&text), LIMIT_TEXT - 1);
     failure_set(&process->failure, setup ? FAILURE_SETUP_FAILED : FAILURE_INTEGRATION_ERROR, "%.*s",
                 STR_ARG(message));

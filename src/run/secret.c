@@ -15,8 +15,8 @@ static enum err refuse(enum err err, char *reason, const char *what, const char 
     return err;
 }
 
-enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size,
-                       struct str *value, char *reason)
+static enum err read_value(struct engine *engine, struct str declaration, char *text, size_t size,
+                           struct str *value, char *reason)
 {
     char name[LIMIT_PATH], path[2 * LIMIT_PATH];
     const char *what = "file";
@@ -44,31 +44,61 @@ enum err engine_secret(struct engine *engine, struct str declaration, char *text
             got--;
     }
     *value = str_range(text, got);
-    enum err err = mask_learn(&engine->mask, *value);
-    if (err == OK)
+    if (got >= MASK_SHORTEST)
         return OK;
     return refuse(ERR_INVALID, reason, what, name,
-                  err == ERR_INVALID ? "is shorter than 4 bytes, too short to be hidden in logs"
-                                     : "is more than can be hidden (8 KiB of secrets in all)");
+                  "is shorter than 4 bytes, too short to be hidden in logs");
+}
+
+/* One round over what is declared.  ERR_FULL: the mask has no room. */
+static enum err learn_all(struct engine *engine, struct str declared, char reason[LIMIT_TEXT])
+{
+    struct json_walk walk = json_walk(declared);
+    char text[LIMIT_TOKEN], words[LIMIT_TEXT];
+    struct str name, declaration, value;
+    enum err result = OK;
+
+    while (result != ERR_FULL && json_walk_next(&walk, &name, &declaration)) {
+        /* What cannot be read now may be there when a process needs it; what cannot be hidden is refused at once. */
+        enum err err = read_value(engine, declaration, text, sizeof text, &value, words);
+        if (err == OK)
+            err = mask_learn(&engine->mask, value);
+        if (err == ERR_INVALID)
+            (void)str_copy(str_of(words), reason, LIMIT_TEXT);
+        if (err == ERR_INVALID || err == ERR_FULL)
+            result = err;
+    }
+    port_wipe(text, sizeof text);
+    return result;
 }
 
 bool engine_learn_secrets(struct engine *engine, struct str config, char reason[LIMIT_TEXT])
 {
-    struct str secrets, name, declaration;
-    char text[LIMIT_TOKEN], ignored[LIMIT_TEXT];
-    bool all_hidden = true;
-    struct str value;
+    struct str declared;
 
-    if (!json_member(config, "secrets", &secrets))
+    if (!json_member(config, "secrets", &declared))
         return true;
-    struct json_walk walk = json_walk(secrets);
-    while (json_walk_next(&walk, &name, &declaration)) {
-        /* What cannot be read now may be there when a process needs it; what cannot be hidden is refused at once. */
-        if (engine_secret(engine, declaration, text, sizeof text, &value, ignored) == ERR_INVALID) {
-            (void)str_copy(str_of(ignored), reason, LIMIT_TEXT);
-            all_hidden = false;
-        }
+    enum err err = learn_all(engine, declared, reason);
+    if (err == ERR_FULL) {
+        /* Values that were replaced since the start fill the mask: they make room for those that hold. */
+        memset(&engine->mask, 0, sizeof engine->mask);
+        err = learn_all(engine, declared, reason);
     }
-    port_wipe(text, sizeof text);
-    return all_hidden;
+    if (err == ERR_FULL)
+        (void)str_copy(STR("secrets: more than can be hidden (8 KiB in all)"), reason, LIMIT_TEXT);
+    return err == OK;
+}
+
+enum err engine_secret(struct engine *engine, struct str declaration, char *text, size_t size,
+                       struct str *value, char *reason)
+{
+    struct str config = str_range(engine->project->config, engine->project->config_size);
+
+    enum err err = read_value(engine, declaration, text, size, value, reason);
+    if (err != OK)
+        return err;
+    err = mask_learn(&engine->mask, *value);
+    if (err == ERR_FULL && !engine_learn_secrets(engine, config, reason))
+        return ERR_INVALID;
+    return err == ERR_FULL ? mask_learn(&engine->mask, *value) : err;
 }

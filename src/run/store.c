@@ -136,6 +136,7 @@ static int store_work(void *context, struct out *answer)
     out = OUT_ON(temporary);
     out_format(&out, "%s/.new-%lld", directory, (long long)port_pid());
     out_cstr(&out);
+    (void)port_unlink(temporary); /* a daemon that died may have left one of that number */
     if (port_open(temporary, PORT_CREATE_NEW, &fd) != OK)
         return say(answer, "too_large", port_last_error());
     enum err err = copy_hashing(&source, fd, artifact.sha256);

@@ -260,3 +260,39 @@ def test_control_bytes_on_stderr_do_not_keep_a_step_from_failing(project, daemon
     project.workflow("w", [step("one", {"stderr": {"text": "\x01" * 200 + "\n", "times": 30}}, {"exit": 3})])
     daemon = daemon_of(project)
     assert daemon.run().failure()["exit_code"] == 3
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def test_a_secret_that_is_replaced_again_and_again_stays_usable(project, daemon_of):
+    """What is hidden is bounded; values that hold no more make room."""
+    project.config["secrets"] = {"S": {"file": "secret"}, "T": {"file": "other"}}
+    project.file("other").write_text("other-" + "o" * 500)
+    project.integration("puppet", env={"S": "${{ secrets.S }}"})
+    project.workflow("w", [step("one", {"stderr": {"text": "${{ inputs.s }} ${{ inputs.t }}\n"}}, value=1)],
+                     {"s": {"type": "string"}, "t": {"type": "string"}})
+    project.file("secret").write_text("first-" + "x" * 1000)
+    daemon = daemon_of(project)
+    for i in range(12):
+        secret = f"{i}-" + "abcdefghij" * 100
+        project.file("secret").write_text(secret)
+        run = daemon.run(inputs={"s": "nothing", "t": "nothing"})
+        assert run.status == "succeeded", run.events
+    run = daemon.run(inputs={"s": secret, "t": "other-" + "o" * 500})
+    assert run.of("step.log")[0]["data"]["message"] == "*** ***"
+
+
+def test_no_half_of_a_secret_passes_where_a_text_is_cut(project, daemon_of):
+    secret = "correct-horse-battery-staple"
+    project.file("secret").write_text(secret)
+    project.config["secrets"] = {"S": {"file": "secret"}}
+    project.write_config()
+    for name, action in {"log": {"log": {"level": "info", "message": "x" * 4086 + secret}},
+                         "progress": {"progress": {"current": 1, "message": "x" * 4086 + secret}},
+                         "error": {"error": {"code": 1, "message": "x" * 1010 + secret}}}.items():
+        project.workflow(name, [step("one", action, {"error": {"code": 1, "message": "x" * 1010 + secret}})])
+        daemon = daemon_of(project)
+        assert "x-corr" not in json.dumps(daemon.run(name).events)
+        assert "xcorr" not in json.dumps(daemon.events())
+        daemon.stop()
