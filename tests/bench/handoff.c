@@ -45,7 +45,7 @@ static void wait_for_end(int fd)
              strstr(answer, "\"status\":\"running\"") != NULL);
 }
 
-static void *echo(int fd)
+static void echo(int fd)
 {
     ssize_t got;
     while ((got = read(fd, answer, sizeof answer)) > 0)

@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -109,6 +110,13 @@ class Daemon:
     def private_kib(self):
         text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return float(re.search(r"Private_Dirty:\s+(\d+)", text).group(1))
+
+    def status(self):
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
+            connection.connect(str(self.project.socket))
+            lines.write(b'{"jsonrpc":"2.0","id":1,"method":"daemon.status"}\n')
+            lines.flush()
+            return json.loads(lines.readline())["result"]
 
     def follow(self, workflow, runs):
         """wall_us, events, bytes and the processor's time of that many runs."""
@@ -228,8 +236,11 @@ def bench_memory(base):
         row("idle after 100 runs", daemon.private_kib(), "KiB")
         holder = subprocess.Popen([str(BUILD / "bench" / "follow"), str(project.socket), "hold", str(in_flight)],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(2)
-        row(f"{in_flight} runs in flight", daemon.private_kib(), "KiB")
+        end = time.monotonic() + 20
+        while daemon.status()["runs"]["active"] < in_flight and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(1)
+        row(f"{daemon.status()['runs']['active']} runs in flight", daemon.private_kib(), "KiB")
         holder.kill()
         holder.wait()
         daemon.process.send_signal(signal.SIGTERM)  # twice: without grace for those that hold
@@ -255,7 +266,8 @@ def bench_idle(base):
             """The calls that begin during the work; the one in which strace finds the daemon waiting is none of them."""
             trace = base / "trace"
             tracer = subprocess.Popen(["strace", "-o", str(trace), "-p", str(daemon.process.pid)], stderr=subprocess.PIPE)
-            if not tracer.stderr.readline():
+            if b"attached" not in tracer.stderr.readline():
+                tracer.wait()
                 return None  # not allowed here
             work()
             tracer.send_signal(signal.SIGINT)
