@@ -78,6 +78,7 @@ extern const struct rpc_method daemon_methods[];
 extern const size_t daemon_method_count;
 bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
                        struct str params);
+void daemon_on_refusal(void *context, struct rpc_call *call, const struct rpc_error *error);
 /* daemon/host.c: what the link asks and tells. */
 void daemon_fill_host(struct daemon *daemon);
 /* Appends daemon.started or daemon.stopped. */

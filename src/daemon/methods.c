@@ -1,6 +1,8 @@
 /* The method table (contract §5), and the two methods that are the daemon's own. */
 #include "daemon/daemon.h"
 
+#include "run/job.h"
+
 #include "json/read.h"
 #include "port.h"
 
@@ -107,6 +109,12 @@ bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_me
 {
     struct daemon *daemon = context;
     return run_on_command(&daemon->engine, call, method, params);
+}
+
+void daemon_on_refusal(void *context, struct rpc_call *call, const struct rpc_error *error)
+{
+    struct daemon *daemon = context;
+    engine_refuse(&daemon->engine, call, error);
 }
 
 const struct rpc_method daemon_methods[] = {

@@ -194,7 +194,8 @@ static bool listen(struct daemon *daemon)
     daemon->dispatcher = (struct rpc_dispatcher){.methods = daemon_methods,
                                                  .count = daemon_method_count,
                                                  .context = daemon,
-                                                 .on_command = daemon_on_command};
+                                                 .on_command = daemon_on_command,
+                                                 .on_refusal = daemon_on_refusal};
     if (control_start(&daemon->control, &daemon->loop, &daemon->journal, daemon->directory,
                       &daemon->dispatcher, find_run, daemon) == OK)
         return true;

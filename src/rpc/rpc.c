@@ -265,6 +265,16 @@ void rpc_resume(struct rpc_call *call)
 
 /* --- dispatch ----------------------------------------------------------------------------------------------------- */
 
+static void refuse(struct rpc_call *call, const struct rpc_error *error)
+{
+    const struct rpc_dispatcher *dispatcher = call->dispatcher;
+
+    if (call->command.present && dispatcher != NULL && dispatcher->on_refusal != NULL)
+        dispatcher->on_refusal(dispatcher->context, call, error);
+    else
+        rpc_answer_error(call, error);
+}
+
 void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reason)
 {
     struct rpc_error error;
@@ -281,7 +291,7 @@ void rpc_refuse_params(struct rpc_call *call, const char *path, const char *reas
     if (data.overflow)
         out_reset(&data);
     out_cstr(&data);
-    rpc_answer_error(call, &error);
+    refuse(call, &error);
 }
 
 /* `inside` leads to the object that is read: "", or "command.". */
@@ -302,7 +312,7 @@ static bool read_params(struct rpc_call *call, const char *inside, struct str pa
     if (err == ERR_EXISTS) {
         rpc_error_set(&error, RPC_INVALID_REQUEST, "invalid request: params.%s is given twice",
                       path);
-        rpc_answer_error(call, &error);
+        refuse(call, &error);
     } else {
         rpc_refuse_params(call, path, problem.reason);
     }
@@ -391,7 +401,7 @@ static void refuse_busy(struct rpc_call *call)
 enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer,
                       const struct rpc_envelope *envelope)
 {
-    struct rpc_call call = {.peer = peer, .generation = peer->generation};
+    struct rpc_call call = {.peer = peer, .generation = peer->generation, .dispatcher = dispatcher};
     const struct rpc_method *method = find_method(dispatcher, envelope->method);
     struct str params = envelope->params.n > 0 ? envelope->params : STR("{}");
     struct rpc_error error;

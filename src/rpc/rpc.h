@@ -105,6 +105,7 @@ struct rpc_call {
     bool
         again; /* set by a handler that has no room now: nothing was answered, the request is to be dispatched again */
     struct rpc_command command;
+    const struct rpc_dispatcher *dispatcher; /* NULL where nobody remembers refusals */
 };
 
 /* Begins the answer: the writer stands where the result value goes.  NULL when the peer has gone (nothing to do then) or the
@@ -147,6 +148,8 @@ struct rpc_dispatcher {
     /* Asked before a method that changes something and carries a command; true: it has been answered (repeated key, forgotten seq). */
     bool (*on_command)(void *context, struct rpc_call *call, const struct rpc_method *method,
                        struct str params);
+    /* Answers a command whose params do not fit: that is its outcome, to be remembered like any. */
+    void (*on_refusal)(void *context, struct rpc_call *call, const struct rpc_error *error);
 };
 
 /* ERR_AGAIN: the handler had no room, and did nothing; the peer keeps the message and dispatches it again later (local peers only: the

@@ -87,6 +87,30 @@ def test_refusals_of_the_gateway_are_remembered(project, daemon_of, gateway):
     assert late == (-32011, {**twice[1], "status": "succeeded"}) and refusal("late", step_id="a") == late
 
 
+def test_a_command_that_does_not_fit_has_an_outcome_too(project, daemon_of, gateway):
+    project.workflow("w", [gate("review")])
+    daemon = connect(project, daemon_of, gateway)
+    run_id = start_waiting(daemon, "review")
+    good = {"run_id": run_id, "decision": "approve"}
+
+    def refusal(key, params):
+        with pytest.raises(RpcError) as caught:
+            gateway.command("run.resume", params, key=key)
+        return caught.value.code, caught.value.data
+    wrong = [("k1", {"decision": "approve"}), ("k2", {**good, "decision": "maybe"}), ("k3", {**good, "comment": []})]
+    told = [refusal(*one_of_them) for one_of_them in wrong]
+    assert [(code, data["path"]) for code, data in told] == [(-32602, "run_id"), (-32602, "decision"), (-32602, "comment")]
+    seen = gateway.daemon.command_seq
+    daemon.kill()
+    daemon = daemon_of(project, "--gateway", gateway.url)
+    connection = gateway.wait_connected(after=1)
+    assert connection.hello["command_seen"] == seen
+    assert [refusal(*one_of_them) for one_of_them in wrong] == told
+    assert refusal("k2", good)[0] == -32013
+    gateway.command("run.resume", good, key="k4")
+    assert daemon.end_of(run_id).status == "succeeded"
+
+
 def race(*sides):
     """Runs all at once; their outcomes: True, or the error."""
     outcomes = [None] * len(sides)

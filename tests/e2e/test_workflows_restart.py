@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import step, wait_until
+from harness import DEADLINE, PLAIN, step, wait_until
 from workflows import approve, cancel, deny, gate, one, question, seconds, start_waiting, submit
 
 
@@ -58,7 +58,7 @@ def test_the_rest_of_the_time_is_right_after_a_crash(project, daemon_of):
     assert second.status == "failed" and second.error["kind"] == "timeout"
     for run in (first, second):
         late = seconds(one(run.events, "run.waiting")["data"]["deadline"], run.events[-1]["time"])
-        assert -0.01 <= late <= 1.0, late
+        assert -0.01 <= late <= (2 if PLAIN else DEADLINE), late
 
 
 def test_what_ran_out_while_nobody_was_there(project, daemon_of):
@@ -80,7 +80,7 @@ def test_a_runs_timeout_goes_on_across_a_crash(project, daemon_of):
     daemon.kill()
     run = daemon_of(project).end_of(run_id)
     assert run.status == "failed" and run.error["kind"] == "timeout" and run.value("tidy") == "timeout"
-    assert seconds(one(run.events, "run.started"), run.of("step.failed", "review")[0]) == pytest.approx(1, abs=0.5)
+    assert 0.99 <= seconds(one(run.events, "run.started"), run.of("step.failed", "review")[0]) <= (3 if PLAIN else DEADLINE)
 
 
 def test_a_crash_after_the_runs_timeout_keeps_its_reason(project, daemon_of):

@@ -91,7 +91,8 @@ static void lies_inside(struct str part, struct str message)
 
 static void dispatch(const struct rpc_envelope *envelope, enum rpc_channel channel)
 {
-    static const struct rpc_dispatcher dispatcher = {methods, 4, NULL, on_command};
+    static const struct rpc_dispatcher dispatcher = {
+        .methods = methods, .count = 4, .on_command = on_command};
     struct rpc_peer peer = {.channel = channel, .generation = 3, .begin = on_begin, .end = on_end};
     struct rpc_envelope back;
     struct rpc_error error;

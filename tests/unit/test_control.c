@@ -59,7 +59,7 @@ static const struct rpc_method methods[] = {
     {"fill", 0, on_fill},
     {"run.events", RPC_METHOD_LOCAL_ONLY, on_events},
 };
-static const struct rpc_dispatcher dispatcher = {methods, 3, NULL, NULL};
+static const struct rpc_dispatcher dispatcher = {.methods = methods, .count = 3};
 
 static bool find_run(void *context, const char *run_id, uint64_t *created_seq, bool *ended)
 {

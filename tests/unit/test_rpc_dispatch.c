@@ -85,7 +85,8 @@ static const struct rpc_method methods[] = {
     {"local", RPC_METHOD_LOCAL_ONLY, handle},
 };
 
-static struct rpc_dispatcher dispatcher = {methods, 3, &handler, on_command};
+static struct rpc_dispatcher dispatcher = {
+    .methods = methods, .count = 3, .context = &handler, .on_command = on_command};
 
 static int start(void **state)
 {
