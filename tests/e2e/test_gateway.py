@@ -393,9 +393,9 @@ def test_a_silent_daemon_is_pinged_then_dropped(tmp_path):
     gateway = Gateway(tmp_path, "--heartbeat-s", "1").start()
     try:
         link = upgrade(gateway)
+        started = time.monotonic()
         hello(link, "d1")
         frames = []
-        started = time.monotonic()
         while (frame := read_frame(link)) is not None:
             frames.append(frame)
         assert any(opcode == 9 for opcode, _ in frames)
