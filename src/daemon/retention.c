@@ -55,14 +55,18 @@ void daemon_retain(struct daemon *daemon)
 {
     struct journal *journal = &daemon->journal;
 
-    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2 ||
-        !journal_can_forget(journal))
+    if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2)
         return;
     uint32_t acked = first_unacknowledged(daemon), wanted = first_wanted_by_runs(daemon);
     uint32_t until = acked < wanted ? acked : wanted;
     uint32_t oldest = journal->segments[0].number;
     if (until <= oldest)
         return;
+    if (!journal_can_forget(journal)) {
+        if (journal_want_room(journal))
+            loop_wake(&daemon->loop);
+        return;
+    }
     /* One segment a turn: the work stays bounded, and the next turn looks again. */
     struct ended_run *ended;
     while ((ended = oldest_ended(daemon)) != NULL && ended->created.segment <= oldest) {
@@ -73,6 +77,8 @@ void daemon_retain(struct daemon *daemon)
     }
     if (journal_forget(journal, oldest + 1) != OK)
         log_warning("journal", "segment %u could not be removed", oldest);
+    else if (journal_bytes(journal) > journal->limit / 16 * 15)
+        loop_wake(&daemon->loop); /* runs are refused meanwhile: nothing else may wake us */
     engine_clean_up(&daemon->engine);
 }
 

@@ -302,6 +302,21 @@ bool journal_can_forget(const struct journal *journal)
            journal->segments[journal->segment_count - 1].size > 0;
 }
 
+bool journal_want_room(struct journal *journal)
+{
+    if (journal->failed || journal_can_forget(journal))
+        return false;
+    if (journal->has_checkpoint && journal->out.n > 0) {
+        journal->urgent = true;
+        return true;
+    }
+    if (journal->has_checkpoint || journal->room_wanted)
+        return false;
+    journal->room_wanted = true;
+    journal->switch_at = 0;
+    return true;
+}
+
 enum err journal_forget(struct journal *journal, uint32_t segment)
 {
     if (journal->failed)

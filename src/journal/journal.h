@@ -82,6 +82,7 @@ struct journal {
     bool lazy; /* something that waits for a sync may be put off for a second */
     bool
         cramped; /* the next segment could not be begun: what is reserved in this one is all there is */
+    bool room_wanted;     /* journal_want_room() has begun a segment already */
     int64_t retry_ms;     /* monotonic; then another segment is tried again */
     bool failed;          /* sticky: what is on disk is unknown */
     bool in_on_segment;   /* appends are the callback's */
@@ -199,5 +200,9 @@ void journal_rest(struct journal *journal);
 enum err journal_forget(struct journal *journal, uint32_t segment);
 /* Whether journal_forget() would remove anything at all now: ask before giving up what only old segments hold. */
 bool journal_can_forget(const struct journal *journal);
+/* Does, with the next commits, what journal_forget() waits for, as nothing else may ever be appended where there is too little room: begins
+ * a segment (once a start: the newest may not have what on_segment appends), and syncs what stands at its head.  True: there is
+ * something to commit. */
+bool journal_want_room(struct journal *journal);
 
 #endif
