@@ -1,6 +1,7 @@
 #include "run/artifact.h"
 
 #include "json/read.h"
+#include "port.h"
 
 bool artifact_read(struct str reference, struct artifact *artifact)
 {
@@ -30,4 +31,53 @@ void artifact_write(struct json_writer *w, const struct artifact *artifact)
     json_put_text(w, "media_type", artifact->media_type);
     json_object_end(w);
     json_object_end(w);
+}
+
+static void path_in(const char *run_directory, const char *name, char path[LIMIT_PATH])
+{
+    struct out out = out_on(path, LIMIT_PATH);
+    out_format(&out, "%s/artifacts%s%s", run_directory, name[0] == '\0' ? "" : "/", name);
+    out_cstr(&out);
+}
+
+enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], int *fd)
+{
+    char directory[LIMIT_PATH], name[32];
+    struct out out = OUT_ON(name);
+
+    path_in(run_directory, "", directory);
+    (void)port_make_directory(directory, 0700);
+    out_text(&out, ".new-");
+    out_i64(&out, port_pid());
+    path_in(run_directory, out_cstr(&out), temporary);
+    (void)port_unlink(temporary); /* a daemon that died may have left one of that number */
+    return port_open(temporary, PORT_CREATE_NEW, fd);
+}
+
+void artifact_drop(const char *temporary, int fd)
+{
+    port_close(fd);
+    (void)port_unlink(temporary);
+}
+
+enum err artifact_finish(const char *run_directory, const char *run_id, const char *temporary,
+                         int fd, struct artifact *artifact)
+{
+    char directory[LIMIT_PATH], final[LIMIT_PATH];
+    struct out out = OUT_ON(artifact->path);
+
+    out_format(&out, ".charter/runs/%s/artifacts/%s", run_id, artifact->sha256);
+    out_cstr(&out);
+    path_in(run_directory, "", directory);
+    path_in(run_directory, artifact->sha256, final);
+    enum err err = port_sync(fd);
+    if (err == OK)
+        err = port_rename(temporary, final);
+    if (err != OK) {
+        artifact_drop(temporary, fd);
+        return err;
+    }
+    port_close(fd);
+    err = port_sync_directory(directory);
+    return err == OK ? port_sync_directory(run_directory) : err;
 }

@@ -3,6 +3,7 @@
 #define RUN_ARTIFACT_H
 
 #include "base/limits.h"
+#include "base/err.h"
 #include "base/out.h"
 #include "json/write.h"
 
@@ -16,5 +17,15 @@ struct artifact {
 /* Reads a raw reference, {"$artifact":{…}}. */
 bool artifact_read(struct str reference, struct artifact *artifact);
 void artifact_write(struct json_writer *w, const struct artifact *artifact);
+
+/* --- in helpers: these block on the disk --- */
+
+/* A new file in RUN_DIRECTORY/artifacts, which has no name of its own yet. */
+enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], int *fd);
+/* Makes it durable under its hash, as `artifact` says it (path is filled in), and closes it.  After a failure nothing is left. */
+enum err artifact_finish(const char *run_directory, const char *run_id, const char *temporary,
+                         int fd, struct artifact *artifact);
+/* Closes and removes it. */
+void artifact_drop(const char *temporary, int fd);
 
 #endif

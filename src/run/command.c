@@ -109,7 +109,7 @@ bool command_replay(struct command_table *table, struct str raw)
 {
     struct read {
         int64_t seq, code;
-        char key[LIMIT_KEY + 1], digest[65], run_id[LIMIT_RUN_ID + 1], message[160];
+        char key[LIMIT_KEY + 1], digest[65], run_id[LIMIT_RUN_ID + 1], message[256];
         struct str data;
     } read = {.seq = 0};
     static const struct json_field fields[] = {

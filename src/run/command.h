@@ -13,12 +13,10 @@ struct command_entry {
     unsigned char digest[32];
     union {
         char run_id[LIMIT_RUN_ID + 1]; /* of the run it changed, where it did not fail */
-        char message[160];             /* of the error */
+        char message[256];             /* of the error */
     };
     int code;
-    char data
-        [LIMIT_KEY +
-         256]; /* raw JSON, long enough for who decided before; "" for none or one that was longer */
+    char data[LIMIT_ERROR_DATA]; /* raw JSON; "" for none */
 };
 
 struct command_table {

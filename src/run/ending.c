@@ -26,9 +26,9 @@ static bool end_event(struct engine *engine, struct run *run, enum run_event typ
     return event_end_full(engine, run, type, STEP_NONE, &(struct event_end){.place = place});
 }
 
-/* The run's outputs: resolved into the event itself, at most LIMIT_INPUTS. */
-static bool write_outputs(struct engine *engine, struct run *run, struct json_writer *w,
-                          char *reason)
+/* The run's outputs, resolved in scratch.line.  ERR_TOO_LARGE: over LIMIT_INPUTS, they become an artifact; others with reason. */
+static enum err resolve_outputs(struct engine *engine, struct run *run, struct str *outputs,
+                                char *reason)
 {
     struct scope scope = {.engine = engine, .run = run, .step = STEP_NONE, .reason = reason};
     struct out text = OUT_ON(engine->scratch.line);
@@ -38,17 +38,8 @@ static bool write_outputs(struct engine *engine, struct run *run, struct json_wr
     enum err err = source_outputs(engine, run, &raw);
     if (err == OK)
         err = request_value(&scope, &sink, raw, false);
-    if (err == OK && (text.overflow || text.n > LIMIT_INPUTS)) {
-        struct out out = out_on(reason, LIMIT_TEXT);
-        out_format(&out, "the run's outputs are longer than %d bytes", LIMIT_INPUTS);
-        out_cstr(&out);
-        err = ERR_TOO_LARGE;
-    }
-    if (err != OK)
-        return false;
-    if (w != NULL)
-        json_put_raw(w, "outputs", out_view(&text));
-    return true;
+    *outputs = out_view(&text);
+    return err == OK && (text.overflow || text.n > LIMIT_INPUTS) ? ERR_TOO_LARGE : err;
 }
 
 void ending_fail(struct engine *engine, struct run *run, const struct failure *failure)
@@ -119,11 +110,23 @@ static void end_denied(struct engine *engine, struct run *run)
         retire(engine, run, place);
 }
 
+void ending_succeed(struct engine *engine, struct run *run, struct str outputs)
+{
+    struct journal_place place;
+    struct json_writer *w = event_begin(engine, run, EVENT_RUN_SUCCEEDED, STEP_NONE);
+
+    if (w == NULL)
+        return;
+    json_put_raw(w, "outputs", outputs);
+    if (end_event(engine, run, EVENT_RUN_SUCCEEDED, &place))
+        retire(engine, run, place);
+}
+
 void ending_end(struct engine *engine, struct run *run)
 {
     char reason[LIMIT_TEXT] = "";
-    struct journal_place place;
     struct failure failure;
+    struct str outputs;
 
     switch ((enum run_outcome)run->outcome) {
     case OUTCOME_CANCELLED:
@@ -144,15 +147,13 @@ void ending_end(struct engine *engine, struct run *run)
     case OUTCOME_NONE:
         break;
     }
-    if (!write_outputs(engine, run, NULL, reason)) {
+    enum err err = resolve_outputs(engine, run, &outputs, reason);
+    if (err == OK) {
+        ending_succeed(engine, run, outputs);
+    } else if (err == ERR_TOO_LARGE) {
+        outputs_store(engine, run);
+    } else {
         failure_set(&failure, FAILURE_TEMPLATE, "outputs: %s", reason);
         ending_fail(engine, run, &failure);
-        return;
     }
-    struct json_writer *w = event_begin(engine, run, EVENT_RUN_SUCCEEDED, STEP_NONE);
-    if (w == NULL)
-        return;
-    (void)write_outputs(engine, run, w, reason);
-    if (end_event(engine, run, EVENT_RUN_SUCCEEDED, &place))
-        retire(engine, run, place);
 }

@@ -316,7 +316,7 @@ static void look_at(struct engine *engine, struct run *run)
         start_steps(engine, run);
     release_processes(engine, run);
     settle_place(engine, run);
-    if (!has_more(engine, run) && run->executing == 0 && run->processes == 0 &&
+    if (!has_more(engine, run) && !run->ending && run->executing == 0 && run->processes == 0 &&
         engine->fatal == OK) {
         pressure_tell(engine, run, true);
         ending_end(engine, run);
@@ -490,7 +490,7 @@ bool engine_is_quiet(const struct engine *engine)
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
         if (engine->jobs[i].kind != JOB_FREE)
             return false;
-    return true;
+    return engine->outputs.run == NULL;
 }
 
 bool engine_is_executing(const struct engine *engine)

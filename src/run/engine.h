@@ -179,14 +179,19 @@ struct engine {
     struct job jobs[LIMIT_SUBMISSIONS];
     struct command_table commands;
     struct mask mask;
-    unsigned executing;    /* steps in flight */
-    bool stopping;         /* no new runs, no new steps */
-    bool draining;         /* no new runs; steps of runs in flight go on */
-    bool following;        /* in a helper: an ended run is followed once more, and kept */
-    bool paused;           /* by the gateway: queued runs stay so */
-    bool work;             /* some run wants attention */
-    bool act;              /* some process wants engine_act() */
-    enum err fatal;        /* the journal failed: the daemon ends with exit 6 */
+    unsigned executing; /* steps in flight */
+    bool stopping;      /* no new runs, no new steps */
+    bool draining;      /* no new runs; steps of runs in flight go on */
+    bool following;     /* in a helper: an ended run is followed once more, and kept */
+    bool paused;        /* by the gateway: queued runs stay so */
+    bool work;          /* some run wants attention */
+    bool act;           /* some process wants engine_act() */
+    enum err fatal;     /* the journal failed: the daemon ends with exit 6 */
+    struct {
+        struct helper helper;
+        struct run *run; /* whose outputs a helper is storing; NULL: nobody's */
+        char answer[1024];
+    } outputs;
     struct helper remover; /* removes directories of runs that nobody retains */
     char remover_answer[64];
     bool remover_wanted;
@@ -330,6 +335,8 @@ void reader_err_rest(struct engine *engine, struct process *process);
 /* A broken protocol: the attempt fails, the process is put to an end. */
 void process_broke(struct engine *engine, struct process *process, enum failure_kind kind,
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* A whole line stands in the process's intake (run/conversation.c). */
+void conversation_line(struct engine *engine, struct process *process);
 /* Starts the helper that makes an artifact of what process->store_… names. */
 void store_start(struct engine *engine, struct process *process);
 
@@ -364,6 +371,9 @@ enum step_start step_start(struct engine *engine, struct run *run, unsigned step
 
 /* Says the run's last event by its outcome, and retires it. */
 void ending_end(struct engine *engine, struct run *run);
+void ending_succeed(struct engine *engine, struct run *run, struct str outputs);
+/* Outputs too long for an event: ends the run when they are stored (run/outputs.c). */
+void outputs_store(struct engine *engine, struct run *run);
 void ending_cancel(struct engine *engine, struct run *run);
 /* With a failure of the run itself, or (NULL) that of its failed step. */
 void ending_fail(struct engine *engine, struct run *run, const struct failure *failure);

@@ -90,7 +90,7 @@ static enum err copy_hashing(struct store_source *source, int to, char sha_hex[6
     struct out hex = out_on(sha_hex, 65);
     out_hex(&hex, digest, sizeof digest);
     out_cstr(&hex);
-    return port_sync(to);
+    return OK;
 }
 
 static int store_work(void *context, struct out *answer)
@@ -99,8 +99,7 @@ static int store_work(void *context, struct out *answer)
     const struct engine *engine = process->engine;
     struct store_source source = {
         .process = process, .fd = -1, .size = (int64_t)process->store_length};
-    char directory[LIMIT_PATH], temporary[LIMIT_PATH + 32], final[LIMIT_PATH + 80],
-        runs[LIMIT_PATH];
+    char directory[LIMIT_PATH], temporary[LIMIT_PATH];
     struct artifact artifact;
     struct port_stat stat;
     struct out out;
@@ -131,45 +130,28 @@ static int store_work(void *context, struct out *answer)
     if (source.size > LIMIT_ARTIFACT)
         return say(answer, "too_large", "the artifact is larger than an artifact may be");
 
-    source_run_path(engine, process->run->id, "artifacts", directory);
-    (void)port_make_directory(directory, 0700);
-    out = OUT_ON(temporary);
-    out_format(&out, "%s/.new-%lld", directory, (long long)port_pid());
-    out_cstr(&out);
-    (void)port_unlink(temporary); /* a daemon that died may have left one of that number */
-    if (port_open(temporary, PORT_CREATE_NEW, &fd) != OK)
-        return say(answer, "too_large", port_last_error());
-    enum err err = copy_hashing(&source, fd, artifact.sha256);
-    port_close(fd);
-    out = OUT_ON(final);
-    out_format(&out, "%s/%s", directory, artifact.sha256);
-    if (err == OK)
-        err = port_rename(temporary, out_cstr(&out));
-    if (err == OK)
-        err = port_sync_directory(directory);
-    source_run_path(engine, process->run->id, "", runs);
-    if (err == OK)
-        err = port_sync_directory(runs);
-    if (err == ERR_SYNTAX) {
-        char words[160];
-        out = OUT_ON(words);
-        out_format(&out, "result.artifact.path is no JSON, as its media_type says: %s at byte %llu",
-                   source.check.reason, (unsigned long long)source.check.offset);
-        (void)port_unlink(temporary);
-        return say(answer, "protocol", out_cstr(&out));
+    source_run_path(engine, process->run->id, "", directory);
+    enum err err = artifact_begin(directory, temporary, &fd);
+    if (err == OK) {
+        err = copy_hashing(&source, fd, artifact.sha256);
+        if (err == OK)
+            err = artifact_finish(directory, process->run->id, temporary, fd, &artifact);
+        else
+            artifact_drop(temporary, fd);
     }
     if (err != OK) {
         char words[160];
         out = OUT_ON(words);
-        out_format(&out, "the artifact cannot be stored: %s", port_last_error());
-        (void)port_unlink(temporary);
-        return say(answer, "too_large", out_cstr(&out));
+        if (err == ERR_SYNTAX)
+            out_format(&out,
+                       "result.artifact.path is no JSON, as its media_type says: %s at byte %llu",
+                       source.check.reason, (unsigned long long)source.check.offset);
+        else
+            out_format(&out, "the artifact cannot be stored: %s", port_last_error());
+        return say(answer, err == ERR_SYNTAX ? "protocol" : "too_large", out_cstr(&out));
     }
 
     artifact.bytes = source.size;
-    out = OUT_ON(artifact.path);
-    out_format(&out, ".charter/runs/%s/artifacts/%s", process->run->id, artifact.sha256);
-    out_cstr(&out);
     (void)str_copy(str_of(process->store_media), artifact.media_type, sizeof artifact.media_type);
     struct json_writer w = json_writer(answer);
     artifact_write(&w, &artifact);

@@ -39,6 +39,7 @@ struct run {
     uint8_t waiting;     /* steps whose state is waiting */
     bool graph;          /* some step has `needs` */
     bool attention;      /* something happened: the engine looks at it in this turn */
+    bool ending;         /* a helper stores its outputs: it ends when that is done */
     bool counted;        /* holds one of the places in flight */
     bool wants_place;    /* something of it could begin now */
     bool timed_out;      /* its own timeout decided the outcome */

@@ -62,7 +62,7 @@ def test_errors_of_commands(project, daemon_of, gateway):
     error = refused(gateway, "run.start", {"workflow_id": "w", "inputs": {"n": "seven"}}, key="wrong")
     assert error.code == -32006 and "n" in error.data["path"] and error.data["reason"]
     again = refused(gateway, "run.start", {"workflow_id": "w", "inputs": {"n": "seven"}}, key="wrong")
-    assert again.code == error.code and again.message == error.message[:len(again.message)] and "n" in again.message
+    assert (again.code, again.message, again.data) == (error.code, error.message, error.data)
     assert refused(gateway, "run.start", {"workflow_id": "w", "inputs": {"n": 7}}, key="wrong").code == -32013
     for _ in range(2):  # a repeated key: the same error
         error = refused(gateway, "run.start", {"workflow_id": "nope", "inputs": {}}, key="nope")

@@ -364,7 +364,6 @@ def test_output_types(project, daemon_of, kind):
         assert run.status == "failed" and run.failure()["kind"] == "output_type" and kind in run.failure()["message"], run.events
 
 
-@pytest.mark.xfail(reason="outputs beyond half a message fail the run instead of becoming one artifact (contract section 8)")
 def test_large_outputs_of_a_run_become_one_artifact(project, daemon_of):
     project.workflow("w", [step(f"s{number}", value="x" * 12000) for number in range(3)],
                      outputs={f"o{number}": "${{ outputs.s%d }}" % number for number in range(3)})
