@@ -184,6 +184,8 @@ def test_comments_full_of_escapes(project, daemon_of, text):
 @pytest.fixture
 def small_disk(places):
     """A file system of four megabytes, where we may mount one."""
+    if not DAEMON.exists():
+        pytest.skip("charter-daemon is not built")
     place = places()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
