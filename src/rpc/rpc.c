@@ -68,16 +68,26 @@ static enum err invalid(struct rpc_error *error, const char *what)
 static enum err collect_members(struct str message, struct str values[MEMBERS],
                                 struct rpc_error *error)
 {
-    struct json_walk walk = json_walk(message);
-    struct str name, value;
+    /* The envelope alone becomes tokens; what its members hold is payload, and stays one token each. */
+    struct json_token tokens[LIMIT_JSON_TOKENS];
+    struct json_doc doc;
+    struct json_node value;
+    uint32_t cursor = 0;
+    struct str name;
     int twice = -1;
 
-    while (json_walk_next(&walk, &name, &value))
+    if (json_parse(&doc, message, tokens, LIMIT_JSON_TOKENS, 1) != OK) {
+        rpc_error_set(error, RPC_INVALID_REQUEST,
+                      "invalid request: an envelope of more than %d names and values",
+                      LIMIT_JSON_TOKENS);
+        return ERR_INVALID;
+    }
+    while (json_node_next(json_root(&doc), &cursor, &name, &value))
         for (int i = 0; i < MEMBERS; i++)
             if (json_string_is(name, member_names[i])) {
                 if (values[i].n > 0)
                     twice = i;
-                values[i] = value;
+                values[i] = json_node_raw(value);
             }
     if (twice < 0)
         return OK;

@@ -299,6 +299,24 @@ static void depth_is_bounded(void **state)
     }
 }
 
+/* Payload does not count, however many values it holds; names and values of the envelope do. */
+static void tokens_of_the_envelope_are_bounded(void **state)
+{
+    static char text[16 * LIMIT_JSON_TOKENS];
+    (void)state;
+    for (int payload = 0; payload < 2; payload++) {
+        struct out out = OUT_ON(text);
+        out_text(&out, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"");
+        out_text(&out, payload ? ",\"params\":{\"x\":[0" : "");
+        for (int i = 0; i < LIMIT_JSON_TOKENS; i++)
+            out_text(&out, payload ? ",1" : ",\"x\":1");
+        out_text(&out, payload ? "]}}" : "}");
+        assert_int_equal(read_text(out_cstr(&out)), payload ? OK : ERR_INVALID);
+        if (!payload)
+            assert_int_equal(error.code, RPC_INVALID_REQUEST);
+    }
+}
+
 static void nothing_is_read_beyond_the_message(void **state)
 {
     static const char text[] =
@@ -380,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_known_member_given_twice_is_named),
         cmocka_unit_test(a_nul_byte_is_no_json),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(tokens_of_the_envelope_are_bounded),
         cmocka_unit_test(nothing_is_read_beyond_the_message),
         cmocka_unit_test(messages_are_written_whole),
         cmocka_unit_test(long_error_messages_are_cut),
