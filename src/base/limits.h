@@ -75,8 +75,9 @@
 #define LIMIT_WATCHES                                                                              \
     (LIMIT_CLIENTS + 3 * LIMIT_PROCESSES + LIMIT_STEPS_EXECUTING + LIMIT_SUBMISSIONS + 16)
 
-_Static_assert(LIMIT_MESSAGE >= 4096,
-               "a message must hold an error answer with its data and stderr lines");
+/* A text may be all escapes, six bytes each in JSON. */
+_Static_assert(6 * (LIMIT_TEXT + 2 * LIMIT_KEY) + 1024 <= LIMIT_EVENT,
+               "a decision with its comment and actor is an event");
 _Static_assert(LIMIT_JSON_DEPTH <= 64, "the JSON check keeps its nesting in 64 bits");
 _Static_assert(LIMIT_STEPS <= 255, "step numbers fit a byte");
 _Static_assert(LIMIT_LABELS_JSON + LIMIT_INPUTS + 1024 <= LIMIT_EVENT || LIMIT_MESSAGE < 65536,
