@@ -40,6 +40,45 @@ static void path_in(const char *run_directory, const char *name, char path[LIMIT
     out_cstr(&out);
 }
 
+struct total {
+    char path[LIMIT_PATH];
+    int64_t bytes;
+};
+
+static bool add_file(void *context, const char *name)
+{
+    struct total *total = context;
+    char path[LIMIT_PATH];
+    struct out out = OUT_ON(path);
+    struct port_stat stat;
+
+    out_format(&out, "%s/%s", total->path, name);
+    if (port_stat(out_cstr(&out), &stat) == OK && stat.kind == PORT_FILE)
+        total->bytes += stat.size;
+    return true;
+}
+
+static bool add_run(void *context, const char *name)
+{
+    struct total *total = context, of_run;
+    struct out out = OUT_ON(of_run.path);
+
+    of_run.bytes = 0;
+    out_format(&out, "%s/%s/artifacts", total->path, name);
+    (void)port_list(out_cstr(&out), add_file, &of_run);
+    total->bytes += of_run.bytes;
+    return true;
+}
+
+int64_t artifact_total(const char *runs_directory)
+{
+    struct total total = {.bytes = 0};
+
+    if (str_copy(str_of(runs_directory), total.path, sizeof total.path))
+        (void)port_list(total.path, add_run, &total);
+    return total.bytes;
+}
+
 enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], int *fd)
 {
     char directory[LIMIT_PATH], name[32];

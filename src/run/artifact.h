@@ -20,6 +20,8 @@ void artifact_write(struct json_writer *w, const struct artifact *artifact);
 
 /* --- in helpers: these block on the disk --- */
 
+/* Bytes of all artifacts of all runs below RUNS_DIRECTORY: what LIMIT_ARTIFACTS bounds. */
+int64_t artifact_total(const char *runs_directory);
 /* A new file in RUN_DIRECTORY/artifacts, which has no name of its own yet. */
 enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], int *fd);
 /* Makes it durable under its hash, as `artifact` says it (path is filled in), and closes it.  After a failure nothing is left. */

@@ -130,6 +130,16 @@ static int store_work(void *context, struct out *answer)
     if (source.size > LIMIT_ARTIFACT)
         return say(answer, "too_large", "the artifact is larger than an artifact may be");
 
+    source_run_path(engine, "", "", directory);
+    int64_t total = artifact_total(directory);
+    if (total + source.size > LIMIT_ARTIFACTS) {
+        char words[200];
+        out = OUT_ON(words);
+        out_format(&out,
+                   "%lld bytes would not fit: all artifacts hold %lld bytes, the limit is %lld",
+                   (long long)source.size, (long long)total, (long long)LIMIT_ARTIFACTS);
+        return say(answer, "too_large", out_cstr(&out));
+    }
     source_run_path(engine, process->run->id, "", directory);
     enum err err = artifact_begin(directory, temporary, &fd);
     if (err == OK) {

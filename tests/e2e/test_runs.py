@@ -8,6 +8,7 @@ import pytest
 
 from harness import ENDINGS, MESSAGE, PLAIN, check_run, check_stream, step, wait_until
 
+ALL_ARTIFACTS = 1 << 30
 ULID = re.compile(r"r-[0-9abcdefghjkmnpqrstvwxyz]{26}\Z")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
 
@@ -362,6 +363,22 @@ def test_output_types(project, daemon_of, kind):
     for run_id in ids:
         run = daemon.end_of(run_id)
         assert run.status == "failed" and run.failure()["kind"] == "output_type" and kind in run.failure()["message"], run.events
+
+
+def test_all_artifacts_together_are_bounded(project, daemon_of):
+    project.workflow("w", [step("one", value="x" * 20000)])
+    daemon = daemon_of(project)
+    first = daemon.run("w")
+    assert first.status == "succeeded"
+    (completed,) = [event for event in first.events if event["type"] == "step.completed"]
+    folder = project.file(completed["data"]["artifact"]["$artifact"]["path"]).parent
+    with open(folder / "large", "wb") as large:  # a hole: only its size is there
+        large.truncate(ALL_ARTIFACTS)
+    second = daemon.run("w")
+    assert second.status == "failed" and second.failure()["kind"] == "too_large"
+    assert "20002 bytes" in second.failure()["message"] and str(ALL_ARTIFACTS) in second.failure()["message"]
+    (folder / "large").unlink()
+    assert daemon.run("w").status == "succeeded"
 
 
 def test_large_outputs_of_a_run_become_one_artifact(project, daemon_of):
