@@ -85,6 +85,7 @@ struct process {
     int64_t request_deadline_ms; /* `deadline_ms` as the request says it; -1: null */
     struct failure failure;      /* why the attempt will have failed; FAILURE_NONE: it has not */
     struct intake intake;
+    bool torn;    /* the beginning of a line was dropped: its rest is to follow it */
     bool storing; /* a helper makes an artifact of its answer; the intake keeps its line */
     struct helper store;
     char store_answer[1024];

@@ -300,7 +300,7 @@ struct process *process_take(struct engine *engine, struct run *run, unsigned st
     free->deadline = (struct loop_timer){.on_due = on_deadline, .context = free};
     free->grace = (struct loop_timer){.on_due = on_grace, .context = free};
     intake_start(&free->intake);
-    free->storing = false;
+    free->storing = free->torn = false;
     free->warned_unknown = false;
     free->err_n = 0;
     free->err_cut = false;

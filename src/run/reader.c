@@ -77,8 +77,12 @@ static void take_bytes(struct engine *engine, struct process *process, struct st
             conversation_line(engine, process);
             if (!process->storing)
                 intake_next(&process->intake);
-            else
-                return; /* its line must stay where it is; what stands behind it in the chunk was asked for by nobody */
+            else {
+                /* Its line must stay where it is.  What stands behind it in the chunk was asked for by nobody; when
+                 * that is part of a line, so is its other part. */
+                process->torn = bytes.n > 0 && bytes.p[bytes.n - 1] != '\n';
+                return;
+            }
         }
     }
 }
@@ -109,7 +113,13 @@ void reader_out(struct engine *engine, struct process *process)
         on_out_end(engine, process);
         return;
     }
-    take_bytes(engine, process, str_range(chunk, got));
+    struct str bytes = str_range(chunk, got);
+    if (process->torn) {
+        size_t end = str_find(bytes, '\n');
+        process->torn = end == bytes.n;
+        bytes = str_from(bytes, end + 1);
+    }
+    take_bytes(engine, process, bytes);
 }
 
 void reader_out_rest(struct engine *engine, struct process *process)

@@ -298,3 +298,29 @@ def test_no_half_of_a_secret_passes_where_a_text_is_cut(project, daemon_of):
         assert "x-corr" not in json.dumps(daemon.run(name).events)
         assert "xcorr" not in json.dumps(daemon.events())
         daemon.stop()
+
+
+TALKS_ON = """#!/usr/bin/python3
+import json, os, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["method"] == "execute":
+        os.write(1, b"half of it\\"}}\\n" if request["id"] == "3" else b"")
+        answer = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": {"value": "x" * 20000}}) + "\\n"
+        tail = '{"jsonrpc":"2.0","method":"log","params":{"level":"info","message":"' if request["id"] == "2" else ""
+        os.write(1, (answer + tail).encode())
+    else:
+        os.write(1, (json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": {"ok": True}}) + "\\n").encode())
+"""
+
+
+def test_half_a_line_behind_a_long_answer_spoils_no_later_step(project, daemon_of):
+    """While the answer is stored nothing behind it is kept; the other half of what was dropped goes with it."""
+    program = project.file("talks_on.py")
+    program.write_text(TALKS_ON)
+    program.chmod(0o755)
+    project.config["integrations"]["talker"] = {"command": ["./talks_on.py"]}
+    project.write_config()
+    project.workflow("w", [step("one", uses="talker"), step("two", uses="talker")])
+    run = daemon_of(project).run("w")
+    assert run.status == "succeeded", run.events
