@@ -1,5 +1,6 @@
 /* What happens next: the scheduler of runs and steps.  It looks only at runs that want attention, once a turn, before the commit; all that it
  * decides it says in events.  Ordinary steps go in order; `when: failure` and `when: always` follow after the others have ended. */
+#include "run/job.h"
 #include "run/waiting.h"
 
 #include "base/assert.h"
@@ -456,9 +457,27 @@ void engine_cancel_all(struct engine *engine, const char *reason)
     }
 }
 
+/* What helpers work on can be asked for again, or is done again after the next start. */
+static void give_up_helpers(struct engine *engine)
+{
+    jobs_cancel(engine);
+    if (engine->outputs.run != NULL) {
+        helper_cancel(&engine->outputs.helper);
+        engine->outputs.run->ending = false;
+        engine->outputs.run = NULL;
+    }
+    for (size_t i = 0; i < LIMIT_PROCESSES; i++)
+        if (engine->processes[i].state != PROCESS_FREE && engine->processes[i].storing) {
+            helper_cancel(&engine->processes[i].store);
+            engine->processes[i].storing = false;
+        }
+}
+
 void engine_stop(struct engine *engine, bool now)
 {
     engine->stopping = true;
+    if (now)
+        give_up_helpers(engine);
     for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
         struct process *process = &engine->processes[i];
         if (process->state == PROCESS_FREE)

@@ -14,7 +14,7 @@
 #define JOB_TIMEOUT_MS 20000
 #define JOB_CPU_S 10
 
-static struct job *find_free(struct engine *engine)
+struct job *job_find_free(struct engine *engine)
 {
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
         if (engine->jobs[i].kind == JOB_FREE)
@@ -97,7 +97,7 @@ static int job_work(void *context, struct out *answer)
 
 /* --- what became of it ----------------------------------------------------------------------------------------------------- */
 
-static void refuse_busy(struct engine *engine, struct rpc_call *call, const char *what)
+void job_refuse_busy(struct engine *engine, struct rpc_call *call, const char *what)
 {
     struct rpc_error error;
     rpc_error_set(&error, RPC_BUSY, "busy: %s", what);
@@ -149,7 +149,7 @@ static void accept_run(struct engine *engine, struct job *job,
     struct str data;
 
     if (run == NULL) {
-        refuse_busy(engine, &job->call, "the run table is full");
+        job_refuse_busy(engine, &job->call, "the run table is full");
         return;
     }
     memcpy(run->id, job->run_id, sizeof run->id);
@@ -220,7 +220,7 @@ static void on_submitted(struct engine *engine, struct job *job, struct str resu
         job->kind = JOB_FREE; /* its place serves the answer */
         struct rpc_call call = job->call;
         if (!job_status(engine, &call, job->run_id))
-            refuse_busy(engine, &call, "too many requests are being worked on");
+            job_refuse_busy(engine, &call, "too many requests are being worked on");
     }
 }
 
@@ -239,7 +239,7 @@ static void on_answers(struct engine *engine, struct job *job, struct str result
         memcpy(run_id, job->run_id, sizeof run_id);
         job->kind = JOB_FREE; /* its place serves the answer */
         if (!job_decided(engine, &call, run_id, EVENT_RUN_INPUT_SUBMITTED, step_id))
-            refuse_busy(engine, &call, "too many requests are being worked on");
+            job_refuse_busy(engine, &call, "too many requests are being worked on");
         return;
     }
     if (!waiting_find(engine, &job->call, run, WAITING_INPUT, job->step_id, &step))
@@ -284,8 +284,7 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
     loop_wake(engine->loop); /* whoever waits for a free place is looked at again */
 }
 
-static bool start_job(struct engine *engine, struct rpc_call *call, struct job *job,
-                      enum job_kind kind)
+bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind)
 {
     struct helper_job work = {.work = job_work,
                               .context = job,
@@ -325,11 +324,11 @@ bool job_status(struct engine *engine, struct rpc_call *call, const char *run_id
         engine_refuse_run(engine, call, run_id);
         return true;
     }
-    job = find_free(engine);
+    job = job_find_free(engine);
     if (job == NULL)
         return false;
     (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
-    return start_job(engine, call, job, JOB_STATUS);
+    return job_start(engine, call, job, JOB_STATUS);
 }
 
 bool job_decided(struct engine *engine, struct rpc_call *call, const char *run_id,
@@ -341,19 +340,19 @@ bool job_decided(struct engine *engine, struct rpc_call *call, const char *run_i
         engine_refuse_run(engine, call, run_id);
         return true;
     }
-    job = find_free(engine);
+    job = job_find_free(engine);
     if (job == NULL)
         return false;
     job->decided = type;
     (void)str_copy(str_of(run_id), job->run_id, sizeof job->run_id);
     (void)str_copy(str_of(step_id), job->step_id, sizeof job->step_id);
-    return start_job(engine, call, job, JOB_DECIDED);
+    return job_start(engine, call, job, JOB_DECIDED);
 }
 
 bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, unsigned step,
                  struct str answers, const char *actor)
 {
-    struct job *job = find_free(engine);
+    struct job *job = job_find_free(engine);
     char output[LIMIT_NAME + 1];
 
     if (job == NULL)
@@ -365,7 +364,7 @@ bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, 
     if (source_names(engine, run, step, job->step_id, output) != OK ||
         !waiting_fields(engine, run, step, &job->fields))
         job->fields = STR("{}");
-    return start_job(engine, call, job, JOB_ANSWERS);
+    return job_start(engine, call, job, JOB_ANSWERS);
 }
 
 void run_on_artifacts(void *context, struct rpc_call *call, struct str params)
@@ -386,23 +385,23 @@ void run_on_artifacts(void *context, struct rpc_call *call, struct str params)
         engine_refuse_run(engine, call, read.run_id);
         return;
     }
-    struct job *job = find_free(engine);
+    struct job *job = job_find_free(engine);
     if (job == NULL) {
         call->again = true;
         return;
     }
     memcpy(job->run_id, read.run_id, sizeof job->run_id);
-    (void)start_job(engine, call, job, JOB_ARTIFACTS);
+    (void)job_start(engine, call, job, JOB_ARTIFACTS);
 }
 
 void run_on_workflows_list(void *context, struct rpc_call *call, struct str params)
 {
-    struct job *job = find_free(context);
+    struct job *job = job_find_free(context);
     (void)params;
     if (job == NULL)
         call->again = true;
     else
-        (void)start_job(context, call, job, JOB_LIST);
+        (void)job_start(context, call, job, JOB_LIST);
 }
 
 void run_on_workflows_show(void *context, struct rpc_call *call, struct str params)
@@ -414,7 +413,7 @@ void run_on_workflows_show(void *context, struct rpc_call *call, struct str para
         {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, workflow_id),
          LIMIT_NAME + 1, 0, 0},
     };
-    struct job *job = find_free(context);
+    struct job *job = job_find_free(context);
 
     if (!rpc_params(call, params, fields, 1, &read))
         return;
@@ -423,169 +422,21 @@ void run_on_workflows_show(void *context, struct rpc_call *call, struct str para
         return;
     }
     memcpy(job->workflow_id, read.workflow_id, sizeof job->workflow_id);
-    (void)start_job(context, call, job, JOB_SHOW);
+    (void)job_start(context, call, job, JOB_SHOW);
 }
 
-/* --- run.start ---------------------------------------------------------------------------------------------------------------- */
-
-struct start_params {
-    char workflow_id[LIMIT_NAME + 1], run_id[LIMIT_RUN_ID + 1], actor[LIMIT_KEY + 1];
-    struct str inputs, labels;
-};
-
-static bool check_labels(struct rpc_call *call, struct str labels)
-{
-    struct json_walk walk = json_walk(labels);
-    char key[LIMIT_LABEL_KEY + 1], value[LIMIT_LABEL_VALUE + 1];
-    struct str name, raw, again;
-
-    for (int count = 1; json_walk_next(&walk, &name, &raw); count++) {
-        if (count > LIMIT_LABELS) {
-            rpc_refuse_params(call, "labels", "has more labels than are allowed");
-            return false;
-        }
-        if (!json_string_copy(name, key, sizeof key) || key[0] == '\0') {
-            rpc_refuse_params(call, "labels", "has a name that is empty or too long");
-            return false;
-        }
-        if (!json_string_copy(raw, value, sizeof value)) {
-            rpc_refuse_params(call, "labels", "has a value that is no string, or too long");
-            return false;
-        }
-        struct json_walk rest = walk;
-        struct str ignored;
-        while (json_walk_next(&rest, &again, &ignored))
-            if (json_string_equal(again, name)) {
-                rpc_refuse_params(call, "labels", "has the same name twice");
-                return false;
-            }
-    }
-    return true;
-}
-
-static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
+void jobs_cancel(struct engine *engine)
 {
     struct rpc_error error;
 
-    if (engine->stopping || engine->draining) {
+    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++) {
+        struct job *job = &engine->jobs[i];
+        if (job->kind == JOB_FREE)
+            continue;
+        helper_cancel(&job->helper);
+        rpc_resume(&job->call);
         rpc_error_set(&error, RPC_NOT_READY, "the daemon is stopping");
-        engine_refuse(engine, call, &error);
-        return true;
+        engine_refuse(engine, &job->call, &error);
+        job->kind = JOB_FREE;
     }
-    if (!pressure_refuses_runs(engine))
-        return false;
-    rpc_error_set(
-        &error, RPC_JOURNAL_FULL,
-        "the journal is nearly full: %lld of %lld bytes; new runs are taken when the gateway has acknowledged events",
-        (long long)journal_bytes(engine->journal), (long long)engine->journal->limit);
-    struct out data = OUT_ON(error.data);
-    struct json_writer w = json_writer(&data);
-    json_object(&w);
-    json_put_i64(&w, "bytes", journal_bytes(engine->journal));
-    json_put_i64(&w, "limit", engine->journal->limit);
-    json_object_end(&w);
-    out_cstr(&data);
-    engine_refuse(engine, call, &error);
-    return true;
-}
-
-static unsigned submissions(const struct engine *engine)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
-        count += engine->jobs[i].kind == JOB_SUBMIT;
-    return count;
-}
-
-/* Somebody else is submitting under the same id: whoever came second is looked at again when the first is through. */
-static bool is_being_submitted(const struct engine *engine, const char *run_id)
-{
-    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
-        if (engine->jobs[i].kind == JOB_SUBMIT && strcmp(engine->jobs[i].run_id, run_id) == 0)
-            return true;
-    return false;
-}
-
-static bool make_run_id(struct engine *engine, char run_id[LIMIT_RUN_ID + 1])
-{
-    unsigned char fresh[10];
-
-    if (port_random(fresh, sizeof fresh) != OK)
-        return false;
-    run_id[0] = 'r';
-    run_id[1] = '-';
-    ulid_next(&engine->ulid, (uint64_t)engine->loop->wall_ms, fresh, run_id + 2);
-    return true;
-}
-
-void run_on_start(void *context, struct rpc_call *call, struct str params)
-{
-    static const struct json_field fields[] = {
-        {"workflow_id", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct start_params, workflow_id),
-         LIMIT_NAME + 1, 0, 0},
-        {"inputs", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, inputs), 0, 0,
-         0},
-        {"run_id", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, run_id),
-         LIMIT_RUN_ID + 1, 0, 0},
-        {"labels", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct start_params, labels), 0, 0,
-         0},
-        {"actor", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct start_params, actor),
-         LIMIT_KEY + 1, 0, 0},
-    };
-    struct start_params read = {.inputs = STR("{}"), .labels = STR("{}")};
-    struct engine *engine = context;
-
-    if (!rpc_params(call, params, fields, sizeof fields / sizeof fields[0], &read) ||
-        !check_labels(call, read.labels))
-        return;
-    if (read.run_id[0] != '\0' && !project_is_id(str_of(read.run_id))) {
-        rpc_refuse_params(
-            call, "run_id",
-            "must be a letter or digit, then letters, digits, '.', '_', '-', at most 64");
-        return;
-    }
-    if (read.inputs.n > LIMIT_INPUTS) {
-        rpc_refuse_params(call, "inputs", "is longer than half a message");
-        return;
-    }
-    if (json_check(read.inputs, LIMIT_VALUE_DEPTH, NULL) != OK) {
-        rpc_refuse_params(call, "inputs", "are nested too deep to be told to peers");
-        return;
-    }
-    bool known =
-        read.run_id[0] != '\0' && (table_find(&engine->table, str_of(read.run_id)) != NULL ||
-                                   table_find_ended(&engine->table, str_of(read.run_id)) != NULL);
-    if (!known && refuse_when_closed(engine, call))
-        return;
-    if (!known && engine->table.count + submissions(engine) >= LIMIT_RUNS) {
-        /* Those being submitted may yet be refused; the table is full only when it is. */
-        if (engine->table.count >= LIMIT_RUNS)
-            refuse_busy(engine, call, "the run table is full");
-        else
-            call->again = true;
-        return;
-    }
-    struct job *job = find_free(engine);
-    /* A directory made now would be one of nobody's to a remover that began before: it is waited for. */
-    if (job == NULL || (read.run_id[0] != '\0' && is_being_submitted(engine, read.run_id)) ||
-        (!known && helper_running(&engine->remover))) {
-        call->again = true;
-        return;
-    }
-    memcpy(job->workflow_id, read.workflow_id, sizeof job->workflow_id);
-    memcpy(job->actor, read.actor, sizeof job->actor);
-    memcpy(job->run_id, read.run_id, sizeof job->run_id);
-    job->inputs = read.inputs;
-    struct out labels = OUT_ON(job->labels_text);
-    json_compact(read.labels, &labels);
-    job->labels_n = labels.n;
-    if (labels.overflow || (job->run_id[0] == '\0' && !make_run_id(engine, job->run_id))) {
-        struct rpc_error error;
-        rpc_error_set(&error, RPC_INTERNAL_ERROR,
-                      labels.overflow ? "the labels are too long"
-                                      : "the system gives no random numbers");
-        engine_refuse(engine, call, &error);
-        return;
-    }
-    (void)start_job(engine, call, job, known ? JOB_COMPARE : JOB_SUBMIT);
 }

@@ -12,6 +12,12 @@ bool job_answers(struct engine *engine, struct rpc_call *call, struct run *run, 
 /* -32011 for an ended run, with who decided (contract §5), which a helper finds.  False: no helper is free. */
 bool job_decided(struct engine *engine, struct rpc_call *call, const char *run_id,
                  enum run_event type, const char *step_id);
+/* Shared with run/submit.c: a free place or NULL; a job begun in it (always answered or put off: true); -32009. */
+struct job *job_find_free(struct engine *engine);
+bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind);
+void job_refuse_busy(struct engine *engine, struct rpc_call *call, const char *what);
+/* The daemon is stopping: all are given up, their callers are told -32002. */
+void jobs_cancel(struct engine *engine);
 /* Whether the command with this key is being worked on. */
 bool job_has_command(const struct engine *engine, const char *key);
 

@@ -324,3 +324,21 @@ def test_half_a_line_behind_a_long_answer_spoils_no_later_step(project, daemon_o
     project.workflow("w", [step("one", uses="talker"), step("two", uses="talker")])
     run = daemon_of(project).run("w")
     assert run.status == "succeeded", run.events
+
+
+def test_a_stop_waits_for_no_submission(project, daemon_of):
+    """A pattern that takes the helper its ten seconds of CPU time: asked to stop twice, the daemon does so at once."""
+    project.workflow("w", [step("one", value=1)], inputs={"text": {"type": "string", "pattern": r"(.*)(.*)(.*)(.*)\4\3\2\1x"}})
+    daemon = daemon_of(project)
+    client = daemon.client()
+    client.send({"jsonrpc": "2.0", "id": 1, "method": "run.start",
+                 "params": {"workflow_id": "w", "inputs": {"text": "ab" * 10000}}})
+    wait_until(lambda: daemon.children(), "the helper")
+    begun = time.monotonic()
+    os.kill(daemon.pid, signal.SIGTERM)
+    wait_until(lambda: "stopping" in daemon.log, "the stop")
+    os.kill(daemon.pid, signal.SIGTERM)
+    with pytest.raises(RpcError) as refused:
+        client.answer(1)
+    assert refused.value.code == -32002
+    assert daemon.wait() == 0 and time.monotonic() - begun < 8
