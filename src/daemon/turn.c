@@ -110,7 +110,8 @@ static void go_on_stopping(struct daemon *daemon)
     if (daemon->phase == DAEMON_DRAINING && (late || !engine_is_executing(&daemon->engine))) {
         daemon->phase = DAEMON_ENDING;
         daemon->stop_at_ms = daemon->loop.now_ms + (daemon->stop_signals > 1 ? 0 : LIMIT_GRACE_MS);
-        engine_stop(&daemon->engine, true);
+        /* What executes is interrupted; where nothing does, the rest has time for its teardown. */
+        engine_stop(&daemon->engine, late);
     } else if (daemon->phase == DAEMON_ENDING && late && !engine_is_quiet(&daemon->engine)) {
         engine_stop(&daemon->engine, true); /* SIGTERM became SIGKILL */
         daemon->stop_at_ms = daemon->loop.now_ms + 500;

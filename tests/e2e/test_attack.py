@@ -342,3 +342,32 @@ def test_a_stop_waits_for_no_submission(project, daemon_of):
         client.answer(1)
     assert refused.value.code == -32002
     assert daemon.wait() == 0 and time.monotonic() - begun < 8
+
+
+TIDIES = """#!/usr/bin/python3
+import json, sys, time
+for line in sys.stdin:
+    request = json.loads(line)
+    answer = {"result": {"ok": True}}
+    if request["method"] == "execute":
+        answer = {"error": {"code": 1, "message": "not yet"}}
+    elif request["method"] == "teardown":
+        time.sleep(0.5)
+        open("tidied", "w").close()
+    print(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}), flush=True)
+"""
+
+
+def test_a_stop_lets_idle_processes_tidy_up(project, daemon_of):
+    """Between two attempts a process has nothing in flight: it gets its teardown, not a signal."""
+    program = project.file("tidies.py")
+    program.write_text(TIDIES)
+    program.chmod(0o755)
+    project.config["integrations"]["tidy"] = {"command": ["./tidies.py"]}
+    project.write_config()
+    project.workflow("w", [step("one", uses="tidy", retry={"max_attempts": 5, "initial_ms": 60000})])
+    daemon = daemon_of(project)
+    run = daemon.start_run()
+    daemon.wait_event("step.retrying", run, "one")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0 and project.file("tidied").exists()
