@@ -217,10 +217,8 @@ void process_broke(struct engine *engine, struct process *process, enum failure_
         struct out out = OUT_ON(text);
         va_list args;
         va_start(args, format);
-        out_vformat(&out, format, args);
+        out_vformat_cut(&out, format, args);
         va_end(args);
-        if (out.overflow)
-            out = (struct out){.p = text, .cap = sizeof text, .n = sizeof text - 1};
         failure_set(&process->failure, kind, "%s", out_cstr(&out));
     }
     process_close_out(engine, process);
