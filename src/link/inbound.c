@@ -92,6 +92,7 @@ bool link_take_message(struct link *link, struct str message)
     struct rpc_envelope envelope;
     struct rpc_error error;
 
+    link->is_waiting = false;
     if (link->state == LINK_CONNECTED && !queue_has_room(&link->queue, link->peer.pending + 1))
         return false;
     enum err err = rpc_read(message, &envelope, &error);
@@ -104,7 +105,8 @@ bool link_take_message(struct link *link, struct str message)
     } else if (err != OK) {
         answer_error(link, envelope.id, &error);
     } else if (envelope.kind == RPC_REQUEST) {
-        (void)rpc_dispatch(link->host.dispatcher, &link->peer, &envelope);
+        link->is_waiting = rpc_dispatch(link->host.dispatcher, &link->peer, &envelope) == ERR_AGAIN;
+        return !link->is_waiting;
     } else if (envelope.kind == RPC_NOTIFICATION) {
         take_notification(link, &envelope);
     }

@@ -59,7 +59,7 @@ static void drop_connection(struct link *link)
     queue_clear(&link->queue);
     port_release(link->queue.bytes, sizeof link->queue.bytes);
     link->write_since_ms = 0;
-    link->write_failed = link->is_held = link->finish_writes = false;
+    link->write_failed = link->is_held = link->is_waiting = link->finish_writes = false;
     /* Answers that are still due go nowhere from now on. */
     link->peer.generation++;
     link->peer.pending = 0;

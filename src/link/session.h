@@ -16,6 +16,7 @@
 #define LINK_WRITE_MS 30000     /* a write without progress */
 #define LINK_CLOSE_MS 2000      /* the close handshake */
 #define LINK_HEARTBEAT_S 30     /* where the gateway names none */
+#define LINK_AGAIN_MS 20        /* how soon a request that found no room is dispatched again */
 #define LINK_TOKEN_POLL_MS 2000 /* how often a refused token's file is looked at */
 #define LINK_MESSAGES_A_TURN 32
 #define LINK_BATCHES_A_TURN 8
@@ -63,6 +64,7 @@ struct link {
     bool write_failed; /* only reading is left: it may hold the reason */
     int64_t failed_ms; /* since then */
     bool is_held;      /* `held` is a message that waits for room */
+    bool is_waiting;   /* it found no room at the dispatcher, and comes again soon */
     struct str held;
     int64_t heard_ms, pinged_ms; /* monotonic */
     int64_t write_since_ms;      /* of the last progress while something is unsent; 0: nothing is */

@@ -120,7 +120,11 @@ void link_write_out(struct link *link)
         link_finish(link);
         return;
     }
-    if (link->is_held && queue_has_room(&link->queue, link->peer.pending + 1))
+    if (link->is_held && link->is_waiting) {
+        if (!loop_timer_is_set(&link->again))
+            loop_timer_set(link->loop, &link->again, link->loop->now_ms + LINK_AGAIN_MS);
+    } else if (link->is_held && queue_has_room(&link->queue, link->peer.pending + 1)) {
         loop_timer_set(link->loop, &link->again, link->loop->now_ms);
+    }
     link->socket.wanted = (unsigned char)wanted;
 }

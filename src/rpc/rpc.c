@@ -400,14 +400,6 @@ static const struct rpc_method *find_method(const struct rpc_dispatcher *dispatc
     return NULL;
 }
 
-static void refuse_busy(struct rpc_call *call)
-{
-    struct rpc_error error;
-    rpc_error_set(&error, RPC_BUSY, "busy: too many requests are being worked on");
-    (void)str_copy(STR("{\"retry_after_ms\":200}"), error.data, sizeof error.data);
-    rpc_answer_error(call, &error);
-}
-
 enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer,
                       const struct rpc_envelope *envelope)
 {
@@ -434,13 +426,8 @@ enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *
             return OK;
         if (dispatcher->on_command != NULL &&
             dispatcher->on_command(dispatcher->context, &call, method, params))
-            return OK;
+            return call.again ? ERR_AGAIN : OK;
     }
     method->handle(dispatcher->context, &call, params);
-    if (!call.again)
-        return OK;
-    if (peer->channel == RPC_LOCAL)
-        return ERR_AGAIN;
-    refuse_busy(&call);
-    return OK;
+    return call.again ? ERR_AGAIN : OK;
 }

@@ -152,8 +152,7 @@ struct rpc_dispatcher {
     void (*on_refusal)(void *context, struct rpc_call *call, const struct rpc_error *error);
 };
 
-/* ERR_AGAIN: the handler had no room, and did nothing; the peer keeps the message and dispatches it again later (local peers only: the
- * gateway is told -32009). */
+/* ERR_AGAIN: the handler had no room, and did nothing; the peer keeps the message and dispatches it again later. */
 enum err rpc_dispatch(const struct rpc_dispatcher *dispatcher, struct rpc_peer *peer,
                       const struct rpc_envelope *envelope);
 

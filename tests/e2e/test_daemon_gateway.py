@@ -2,6 +2,7 @@
 The link by itself is the subject of test_link.py.
 """
 
+import concurrent.futures
 import itertools
 import time
 
@@ -83,6 +84,19 @@ def test_errors_of_commands(project, daemon_of, gateway):
     assert refused(gateway, "run.start", {"workflow_id": "w", "inputs": {"n": 2}}, key="once").code == -32013
     assert refused(gateway, "run.start", {"workflow_id": "w", "inputs": {"n": "seven"}}, key="wrong").code == -32006
     assert len(project.file("count").read_text().splitlines()) == 1
+    whole(gateway, daemon)
+
+
+def test_many_commands_at_once_wait_for_their_turn(project, daemon_of, gateway):
+    """More than there are helpers to check them: none is turned away."""
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project, "--gateway", gateway.url)
+    gateway.wait_connected()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        runs = list(pool.map(lambda _: gateway.command("run.start", {"workflow_id": "w", "inputs": {}})["run_id"], range(16)))
+    assert len(set(runs)) == 16
+    for run in runs:
+        assert gateway.wait_ended(run)["type"] == "run.succeeded"
     whole(gateway, daemon)
 
 

@@ -319,21 +319,13 @@ static void the_digest_covers_params_without_command_byte_for_byte(void **state)
 
 /* --- no room, later answers ----------------------------------------------------------------------------------------- */
 
-static void without_room_a_local_peer_keeps_its_request(void **state)
+static void without_room_a_peer_keeps_its_request(void **state)
 {
     (void)state;
     handler.again = true;
     assert_int_equal(send_text(RPC_LOCAL, REQUEST("read", "{}")), ERR_AGAIN);
+    assert_int_equal(send_text(RPC_GATEWAY, REQUEST("read", "{}")), ERR_AGAIN);
     assert_int_equal(place.begun, 0);
-}
-
-static void without_room_the_gateway_is_told_that_we_are_busy(void **state)
-{
-    (void)state;
-    handler.again = true;
-    assert_int_equal(send_text(RPC_GATEWAY, REQUEST("read", "{}")), OK);
-    assert_answer_has("\"code\":-32009");
-    assert_answer_has("\"retry_after_ms\":");
 }
 
 static void a_call_that_was_put_off_is_answered_later(void **state)
@@ -493,8 +485,7 @@ int main(void)
         TEST(local_changes_and_remote_reads_need_no_command),
         TEST(a_command_that_was_answered_before_reaches_no_method),
         TEST(the_digest_covers_params_without_command_byte_for_byte),
-        TEST(without_room_a_local_peer_keeps_its_request),
-        TEST(without_room_the_gateway_is_told_that_we_are_busy),
+        TEST(without_room_a_peer_keeps_its_request),
         TEST(a_call_that_was_put_off_is_answered_later),
         TEST(a_notification_that_was_put_off_is_not_pending),
         TEST(what_a_peer_asked_that_has_gone_is_told_to_nobody),
