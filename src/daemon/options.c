@@ -19,6 +19,9 @@ const char options_help[] =
     "  --gateway URL       http:// or ws:// address of the gateway (CHARTER_GATEWAY; default: charter.yml's); several are\n"
     "                      doors to one gateway. Without one the daemon works locally and keeps events.\n"
     "  --token-file FILE   file with the bearer token for the gateway (CHARTER_TOKEN_FILE)\n"
+    "  --reconnect-ms A,B  how long to wait before the gateway is dialled again: at random below A milliseconds after the\n"
+    "                      first failure, below twice that after the next, never above B (CHARTER_RECONNECT_MS; default:\n"
+    "                      1000,300000)\n"
     "  --background        detach from the terminal when ready\n"
     "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
     "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
@@ -63,6 +66,22 @@ static bool add_gateway(struct options *options, const char *url)
     return true;
 }
 
+/* "A,B": the first and the longest window of the link's backoff. */
+static bool set_reconnect(struct options *options, const char *value)
+{
+    struct str first, longest;
+    uint64_t a, b;
+
+    if (!str_cut(str_of(value), ',', &first, &longest) || !str_to_u64(first, &a) ||
+        !str_to_u64(longest, &b) || a < 1 || b < a || b > 3600000)
+        return complain("--reconnect-ms must be two numbers from 1 to 3600000, the larger one "
+                        "behind the comma",
+                        value);
+    options->reconnect_first_ms = (int64_t)a;
+    options->reconnect_longest_ms = (int64_t)b;
+    return true;
+}
+
 static bool set_level(struct options *options, const char *value)
 {
     return log_level_read(str_of(value), &options->log_level) ||
@@ -80,6 +99,7 @@ enum flag {
     FLAG_PROJECT,
     FLAG_GATEWAY,
     FLAG_TOKEN,
+    FLAG_RECONNECT,
     FLAG_LEVEL,
     FLAG_FORMAT,
     FLAG_BACKGROUND,
@@ -93,6 +113,7 @@ static const struct {
     [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
     [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
     [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true},
+    [FLAG_RECONNECT] = {"--reconnect-ms", "CHARTER_RECONNECT_MS", true, true},
     [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false},
     [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false},
     [FLAG_BACKGROUND] = {"--background", NULL, false, true},
@@ -107,6 +128,8 @@ static bool apply(struct options *options, enum flag flag, const char *value)
         return add_gateway(options, value);
     case FLAG_TOKEN:
         return set_path(options->token_file, value, "--token-file");
+    case FLAG_RECONNECT:
+        return set_reconnect(options, value);
     case FLAG_LEVEL:
         return set_level(options, value);
     case FLAG_FORMAT:

@@ -15,6 +15,7 @@ struct options {
     char gateways[OPTIONS_URLS][LIMIT_URL];
     size_t gateway_count;
     char token_file[LIMIT_PATH];
+    int64_t reconnect_first_ms, reconnect_longest_ms; /* 0: the contract's */
     bool background;
     enum log_level log_level;
     enum log_format log_format;

@@ -13,8 +13,8 @@ static char folder[LIMIT_PATH];
 static int start(void **state)
 {
     static const char *const variables[] = {"CHARTER_PROJECT_PATH", "CHARTER_GATEWAY",
-                                            "CHARTER_TOKEN_FILE", "CHARTER_LOG_LEVEL",
-                                            "CHARTER_LOG_FORMAT"};
+                                            "CHARTER_TOKEN_FILE",   "CHARTER_LOG_LEVEL",
+                                            "CHARTER_LOG_FORMAT",   "CHARTER_RECONNECT_MS"};
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
@@ -112,6 +112,21 @@ static void several_gateways_are_doors_in_order(void **state)
     assert_string_equal(options.gateways[3], "ws://d");
     assert_false(READ("start", "--gateway=http://a", "--gateway=http://b", "--gateway=ws://c",
                       "--gateway=ws://d", "--gateway=ws://e"));
+}
+
+static void the_pace_of_reconnecting_is_two_numbers(void **state)
+{
+    (void)state;
+    assert_true(READ("start"));
+    assert_int_equal(options.reconnect_first_ms, 0);
+    assert_true(READ("start", "--reconnect-ms", "20,4000"));
+    assert_int_equal(options.reconnect_first_ms, 20);
+    assert_int_equal(options.reconnect_longest_ms, 4000);
+    static const char *const bad[] = {"",          "20",  "0,5",  "20,10",
+                                      "1,3600001", "a,b", "-1,5", "1,5,6"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(READ("start", "--reconnect-ms", bad[i]));
+    assert_false(READ("check", "--reconnect-ms", "1,2"));
 }
 
 static void misuse_is_refused(void **state)
@@ -218,6 +233,7 @@ int main(void)
         TEST(every_flag_is_taken_in_both_forms),
         TEST(commands_are_known),
         TEST(several_gateways_are_doors_in_order),
+        TEST(the_pace_of_reconnecting_is_two_numbers),
         TEST(misuse_is_refused),
         TEST(the_environment_stands_in_for_flags),
         TEST(a_bad_environment_is_refused_and_an_empty_one_is_none),
