@@ -6,6 +6,7 @@
 #include "json/read.h"
 #include "json/utf8.h"
 #include "port.h"
+#include "rpc/exchange.h"
 
 #include <string.h>
 
@@ -34,21 +35,12 @@ void process_log(struct engine *engine, struct process *process, const char *str
     (void)event_end(engine, run, EVENT_STEP_LOG, process->log_step);
 }
 
-struct notice {
-    char level[16];
-    struct str message, current, total;
-};
-
 static void on_log(struct engine *engine, struct process *process, struct str params)
 {
-    static const struct json_field fields[] = {
-        {"level", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct notice, level), 16, 0, 0},
-        {"message", JSON_FIELD_STRING, JSON_REQUIRED, offsetof(struct notice, message), 0, 0, 0},
-    };
-    struct notice notice = {.message = STR_NONE};
+    struct exchange_log notice;
     struct json_field_error problem;
 
-    if (json_read(params, fields, 2, &notice, &problem) != OK) {
+    if (exchange_read_log(params, &notice, &problem) != OK) {
         process_log(engine, process, "log", "warning",
                     STR("a `log` notification without level or message was ignored"));
         return;
@@ -57,29 +49,17 @@ static void on_log(struct engine *engine, struct process *process, struct str pa
     (void)json_string_decode(notice.message, &text);
     mask_text(&engine->mask, text.p,
               &text.n); /* whole: where it is cut, half a secret would pass */
-    bool known = strcmp(notice.level, "debug") == 0 || strcmp(notice.level, "info") == 0 ||
-                 strcmp(notice.level, "warning") == 0 || strcmp(notice.level, "error") == 0;
-    process_log(engine, process, "log", known ? notice.level : "info", out_view(&text));
-}
-
-static bool is_number(struct str raw)
-{
-    return json_type(raw) == JSON_NUMBER;
+    process_log(engine, process, "log",
+                exchange_level_is_known(notice.level) ? notice.level : "info", out_view(&text));
 }
 
 static void on_progress(struct engine *engine, struct process *process, struct str params)
 {
-    static const struct json_field fields[] = {
-        {"current", JSON_FIELD_RAW, JSON_REQUIRED, offsetof(struct notice, current), 0, 0, 0},
-        {"total", JSON_FIELD_RAW, JSON_NULLABLE, offsetof(struct notice, total), 0, 0, 0},
-        {"message", JSON_FIELD_STRING, JSON_NULLABLE, offsetof(struct notice, message), 0, 0, 0},
-    };
-    struct notice notice = {.message = STR_NONE};
+    struct exchange_progress notice;
     struct json_field_error problem;
     struct run *run = process->run;
 
-    if (json_read(params, fields, 3, &notice, &problem) != OK || !is_number(notice.current) ||
-        (notice.total.n > 0 && !is_number(notice.total))) {
+    if (exchange_read_progress(params, &notice, &problem) != OK) {
         process_log(engine, process, "log", "warning",
                     STR("a malformed `progress` notification was ignored"));
         return;
@@ -137,23 +117,6 @@ static bool is_own_id(const struct process *process, struct str id)
     return json_string_is(id, out_cstr(&out));
 }
 
-static bool type_fits(const char *wanted, char first)
-{
-    enum json_type type = json_type(str_range(&first, 1));
-
-    if (strcmp(wanted, "text") == 0)
-        return type == JSON_STRING;
-    if (strcmp(wanted, "number") == 0)
-        return type == JSON_NUMBER;
-    if (strcmp(wanted, "boolean") == 0)
-        return type == JSON_BOOLEAN;
-    if (strcmp(wanted, "list") == 0)
-        return type == JSON_ARRAY;
-    if (strcmp(wanted, "object") == 0)
-        return type == JSON_OBJECT;
-    return true;
-}
-
 /* The attempt has failed by what it answered; the process itself is in order and serves on. */
 static void fail_answer(struct engine *engine, struct process *process)
 {
@@ -173,7 +136,7 @@ static void take_value(struct engine *engine, struct process *process, char firs
         return;
     }
     source_text(raw, "output_type", wanted, sizeof wanted);
-    if (!type_fits(wanted, first)) {
+    if (!exchange_value_fits(wanted, first)) {
         failure_set(&process->failure, FAILURE_OUTPUT_TYPE, "output_type is %s, the value is a %s",
                     wanted, json_type_name(json_type(str_range(&first, 1))));
         fail_answer(engine, process);
@@ -197,19 +160,12 @@ static void take_value(struct engine *engine, struct process *process, char firs
 
 static void take_artifact(struct engine *engine, struct process *process, struct str raw)
 {
-    struct named {
-        char path[256], media[128];
-    } named = {.media = "application/octet-stream"};
-    static const struct json_field fields[] = {
-        {"path", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct named, path), 256, 0, 0},
-        {"media_type", JSON_FIELD_TEXT, 0, offsetof(struct named, media), 128, 0, 0},
-    };
+    struct exchange_artifact named;
     struct json_field_error problem;
     char wanted[16];
     struct str step;
 
-    if (json_type(raw) != JSON_OBJECT || json_read(raw, fields, 2, &named, &problem) != OK ||
-        named.path[0] == '\0') {
+    if (exchange_read_artifact(raw, &named, &problem) != OK) {
         process_broke(engine, process, FAILURE_PROTOCOL,
                       "result.artifact must have a path and may have a media_type");
         return;
@@ -217,34 +173,25 @@ static void take_artifact(struct engine *engine, struct process *process, struct
     wanted[0] = '\0';
     if (source_step(engine, process->run, process->step, &step) == OK)
         source_text(step, "output_type", wanted, sizeof wanted);
-    if (strcmp(wanted, "artifact") != 0 && strcmp(wanted, "json") != 0) {
+    if (!exchange_artifact_fits(wanted)) {
         failure_set(&process->failure, FAILURE_OUTPUT_TYPE,
                     "output_type is %s, the result is an artifact", wanted);
         fail_answer(engine, process);
         return;
     }
     memcpy(process->store_path, named.path, sizeof named.path);
-    memcpy(process->store_media, named.media, sizeof named.media);
+    memcpy(process->store_media, named.media_type, sizeof named.media_type);
     process_change(engine, process, PROCESS_ANSWERED);
     store_start(engine, process);
 }
 
 static void take_error(struct engine *engine, struct process *process, struct str raw)
 {
-    struct answer {
-        int64_t code;
-        struct str message, data;
-    } answer = {.code = 0};
-    static const struct json_field fields[] = {
-        {"code", JSON_FIELD_INTEGER, 0, offsetof(struct answer, code), 0, 0, 0},
-        {"message", JSON_FIELD_STRING, 0, offsetof(struct answer, message), 0, 0, 0},
-        {"data", JSON_FIELD_RAW, 0, offsetof(struct answer, data), 0, 0, 0},
-    };
+    struct exchange_error answer;
     struct json_field_error problem;
     bool setup = process->state == PROCESS_SETUP;
-    struct str retry;
 
-    if (json_read(raw, fields, 3, &answer, &problem) != OK) {
+    if (exchange_read_error(raw, &answer, &problem) != OK) {
         process_broke(engine, process, FAILURE_PROTOCOL, "malformed error answer: %s %s",
                       problem.path, problem.reason);
         return;
@@ -258,8 +205,7 @@ static void take_error(struct engine *engine, struct process *process, struct st
                 STR_ARG(message));
     process->failure.has_code = true;
     process->failure.code = answer.code;
-    process->failure.no_retry = json_member(answer.data, "retry", &retry) &&
-                                json_type(retry) == JSON_BOOLEAN && !json_is_true(retry);
+    process->failure.no_retry = answer.no_retry;
     if (setup)
         process_change(engine, process,
                        PROCESS_REFUSED); /* the end of the process ends the attempt */
@@ -282,11 +228,11 @@ static void warn_teardown(struct engine *engine, struct process *process, struct
 static void on_result(struct engine *engine, struct process *process, struct str result)
 {
     const struct json_extent *extents = process->intake.scan.extents;
-    struct str ok, artifact;
+    struct str artifact;
 
     switch ((enum process_state)process->state) {
     case PROCESS_SETUP:
-        if (json_member(result, "ok", &ok) && json_type(ok) == JSON_BOOLEAN && !json_is_true(ok)) {
+        if (!exchange_setup_is_ok(result)) {
             failure_set(&process->failure, FAILURE_SETUP_FAILED,
                         "setup answered that it is not ok");
             process_change(engine, process, PROCESS_REFUSED);
@@ -298,10 +244,9 @@ static void on_result(struct engine *engine, struct process *process, struct str
     case PROCESS_EXECUTING: {
         bool has_value = json_scan_has(&process->intake.scan, INTAKE_VALUE);
         bool has_artifact = json_scan_has(&process->intake.scan, INTAKE_ARTIFACT);
-        if (has_value == has_artifact) {
-            process_broke(engine, process, FAILURE_PROTOCOL,
-                          "a result has exactly one of value and artifact; this one has %s",
-                          has_value ? "both" : "neither");
+        const char *problem = exchange_result_problem(has_value, has_artifact);
+        if (problem != NULL) {
+            process_broke(engine, process, FAILURE_PROTOCOL, "%s", problem);
         } else if (has_value) {
             take_value(engine, process, extents[INTAKE_VALUE].first, extents[INTAKE_VALUE].start,
                        extents[INTAKE_VALUE].end - extents[INTAKE_VALUE].start);
