@@ -74,15 +74,6 @@ void queue_drop(struct queue *queue)
         queue->head = queue->end = 0;
 }
 
-void queue_keep_front(struct queue *queue)
-{
-    if (queue_is_empty(queue))
-        return;
-    uint32_t header = header_at(queue, queue->head);
-    queue->end = queue->head + QUEUE_HEADER + header / 2;
-    queue->own = (header & 1) != 0;
-}
-
 bool queue_is_empty(const struct queue *queue)
 {
     return queue->head == queue->end;

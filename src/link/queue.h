@@ -28,8 +28,6 @@ void queue_end(struct queue *queue, bool ok);
 /* The oldest message; empty when there is none.  Valid until the next queue_begin(). */
 struct str queue_front(const struct queue *queue);
 void queue_drop(struct queue *queue);
-/* Forgets all but the oldest. */
-void queue_keep_front(struct queue *queue);
 bool queue_is_empty(const struct queue *queue);
 
 #endif

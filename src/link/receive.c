@@ -68,7 +68,10 @@ static bool take_one(struct link *link)
     bool is_text = true;
     enum err err = OK;
 
-    if (!link->is_held) {
+    if (link->ws.fault != NULL) {
+        err = ws_discard(&link->ws);
+        hear(link);
+    } else if (!link->is_held) {
         err = ws_receive(&link->ws, &link->held, &is_text);
         hear(link);
     }

@@ -101,16 +101,13 @@ void link_lost(struct link *link, enum link_after after, const char *format, ...
     link_finish(link);
 }
 
-/* Our close frame goes when the frame that is being written has ended. */
+/* Our close frame goes behind the frames that are written already; a message of which more is due is given up. */
 static void begin_close(struct link *link, unsigned code, const char *reason)
 {
     link->close_code = code;
     link->close_reason = reason;
     if (!link->finish_writes) {
-        if (link->ws.is_sending)
-            queue_keep_front(&link->queue);
-        else
-            queue_clear(&link->queue);
+        queue_clear(&link->queue);
         ws_close(&link->ws, code, reason);
     }
     link_enter(link, LINK_EVENT_CLOSE);

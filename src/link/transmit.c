@@ -36,7 +36,7 @@ static enum err write_messages(struct link *link)
                 ws_close(&link->ws, link->close_code, link->close_reason);
             return ws_flush(&link->ws);
         }
-        err = ws_send(&link->ws, queue_front(&link->queue));
+        err = ws_send(&link->ws, queue_front(&link->queue), true);
         if (err != OK)
             return err;
         queue_drop(&link->queue);

@@ -1,6 +1,7 @@
 /* Owns the frames of one connection.  It reads each frame's header before wslay does, because wslay tells of a frame only
  * when a byte of its payload has come, and because a frame that is refused must not leave wslay's context in the middle
- * of it.  Invariant: wslay only ever gets bytes of frames that judge_header() has let through. */
+ * of it.  Invariant: wslay only ever gets bytes of frames that judge_start() and
+ * judge_length() have let through. */
 #include "link/ws.h"
 
 #include "base/assert.h"
@@ -10,19 +11,24 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
+#define HEADER_MAX 8 /* of what we send: frames are shorter than 64 KiB, as the output is */
+
+_Static_assert(WS_OUTPUT<65536 && WS_OUTPUT> 2 * (HEADER_MAX + WEBSOCKET_CONTROL_MAX),
+               "a fragment's length takes two bytes, and control frames fit");
+
 /* --- wslay's side --------------------------------------------------------------------------------------------------- */
 
 static ssize_t on_recv(uint8_t *to, size_t n, int flags, void *context)
 {
     struct ws *ws = context;
-    size_t have = ws->is_draining ? n : ws->input_n - ws->input_at;
+    size_t have = ws->is_ending ? n : ws->input_n - ws->input_at;
 
     (void)flags;
     n = have < n ? have : n;
     n = ws->give < n ? (size_t)ws->give : n;
     if (n == 0)
         return -1;
-    if (ws->is_draining) {
+    if (ws->is_ending) {
         memset(to, 0, n);
     } else {
         memcpy(to, ws->input + ws->input_at, n);
@@ -41,10 +47,19 @@ static ssize_t on_send(const uint8_t *data, size_t n, int flags, void *context)
     return -1; /* wslay_frame_write() never asks */
 }
 
+/* Fresh from the system for every frame; fetched for several at once, because the call costs more than its bytes. */
 static int on_mask(uint8_t *key, size_t n, void *context)
 {
-    (void)context;
-    return port_random(key, n) == OK ? 0 : -1;
+    struct ws *ws = context;
+
+    ASSERT(n == sizeof ws->keys[0]);
+    if (ws->keys_left == 0) {
+        if (port_random(ws->keys, sizeof ws->keys) != OK)
+            return -1;
+        ws->keys_left = WS_KEYS;
+    }
+    memcpy(key, ws->keys[--ws->keys_left], n);
+    return 0;
 }
 
 enum err ws_open(struct ws *ws, enum ws_role role)
@@ -63,28 +78,19 @@ void ws_free(struct ws *ws)
     ws->frames = NULL;
 }
 
-/* Brings wslay's context to a boundary between frames in both directions, by ending the frames that were cut. */
-static void end_cut_frames(struct ws *ws)
+/* Brings wslay's context to a boundary between frames, by ending the frame that was cut.  What is sent is whole frames in
+ * any case. */
+static void end_cut_frame(struct ws *ws)
 {
     struct wslay_frame_iocb frame;
-    size_t written;
 
-    ws->is_draining = true;
+    ws->is_ending = true;
     while (ws->in_frame && (ws->give > 0 || ws->payload_left > 0)) {
         ssize_t got = wslay_frame_recv(ws->frames, &frame);
         ASSERT(got >= 0 && (uint64_t)got <= ws->payload_left);
         ws->payload_left -= (uint64_t)got;
     }
-    ws->is_draining = false;
-    while (ws->is_sending && ws->sent < ws->sending_n) {
-        size_t left = ws->sending_n - ws->sent;
-        frame = (struct wslay_frame_iocb){.payload_length = ws->sending_n,
-                                          .data = (const uint8_t *)ws->input,
-                                          .data_length = left < WS_INPUT ? left : WS_INPUT};
-        ssize_t put = wslay_frame_write(ws->frames, &frame, ws->output, WS_OUTPUT, &written);
-        ASSERT(put > 0 && written > 0);
-        ws->sent += written;
-    }
+    ws->is_ending = false;
 }
 
 void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t message_max)
@@ -92,7 +98,7 @@ void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t 
     struct wslay_frame_context *frames = ws->frames;
     enum ws_role role = ws->role;
 
-    end_cut_frames(ws);
+    end_cut_frame(ws);
     memset(ws, 0, sizeof *ws);
     ws->frames = frames;
     ws->role = role;
@@ -145,33 +151,32 @@ struct header {
     bool fin, masked;
     unsigned char reserved, opcode;
     uint64_t length;
-    size_t size; /* of the header itself */
-    bool minimal;
+    size_t extra; /* bytes of the length behind the first two */
+    size_t size;  /* of the header itself */
 };
 
-/* ERR_AGAIN: not whole yet. */
-static enum err read_header(struct str bytes, struct header *header)
+/* What stands in the first two bytes. */
+static void read_start(struct str bytes, struct header *header)
 {
     const unsigned char *p = (const unsigned char *)bytes.p;
-    size_t extra;
 
-    if (bytes.n < 2)
-        return ERR_AGAIN;
     header->fin = (p[0] & 0x80) != 0;
     header->reserved = p[0] & 0x70;
     header->opcode = p[0] & 0x0F;
     header->masked = (p[1] & 0x80) != 0;
     header->length = p[1] & 0x7F;
-    extra = header->length == 127 ? 8 : header->length == 126 ? 2 : 0;
-    header->size = 2 + extra + (header->masked ? 4 : 0);
-    if (bytes.n < 2 + extra)
-        return ERR_AGAIN;
-    if (extra > 0)
+    header->extra = header->length == 127 ? 8 : header->length == 126 ? 2 : 0;
+    header->size = 2 + header->extra + (header->masked ? 4 : 0);
+}
+
+static void read_length(struct str bytes, struct header *header)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+
+    if (header->extra > 0)
         header->length = 0;
-    for (size_t i = 0; i < extra; i++)
+    for (size_t i = 0; i < header->extra; i++)
         header->length = header->length << 8 | p[2 + i];
-    header->minimal = extra == 0 || (extra == 2 ? header->length > 125 : header->length > 65535);
-    return OK;
 }
 
 static bool is_control(unsigned char opcode)
@@ -179,8 +184,8 @@ static bool is_control(unsigned char opcode)
     return (opcode & 8) != 0;
 }
 
-/* Everything that a header alone can break. */
-static enum err judge_header(struct ws *ws, const struct header *header)
+/* Everything that the first two bytes can break. */
+static enum err judge_start(struct ws *ws, const struct header *header)
 {
     if (header->reserved != 0)
         return fault(ws, 1002, "a reserved bit is set");
@@ -190,12 +195,10 @@ static enum err judge_header(struct ws *ws, const struct header *header)
         return fault(ws, 1002,
                      header->masked ? "a masked frame from a server"
                                     : "an unmasked frame from a client");
-    if (!header->minimal || header->length >> 63 != 0)
-        return fault(ws, 1002, "a length that is not written in the shortest form");
     if (is_control(header->opcode)) {
         if (!header->fin)
             return fault(ws, 1002, "a fragmented control frame");
-        if (header->length > WEBSOCKET_CONTROL_MAX)
+        if (header->extra > 0)
             return fault(ws, 1002, "a control frame of more than 125 bytes");
         return OK;
     }
@@ -203,22 +206,42 @@ static enum err judge_header(struct ws *ws, const struct header *header)
         return fault(ws, 1002, "a continuation without a message");
     if (header->opcode != 0 && ws->in_message)
         return fault(ws, 1002, "a new message inside another");
-    if (header->length > ws->message_max - (ws->in_message ? ws->message_n : 0))
+    return OK;
+}
+
+/* And the length. */
+static enum err judge_length(struct ws *ws, const struct header *header)
+{
+    uint64_t least = header->extra == 0 ? 0 : header->extra == 2 ? 126 : 65536;
+
+    if (header->length < least || header->length >> 63 != 0)
+        return fault(ws, 1002, "a length that is not written in the shortest form");
+    if (!is_control(header->opcode) &&
+        header->length > ws->message_max - (ws->in_message ? ws->message_n : 0))
         return fault(ws, 1009, "a message that is too long");
     return OK;
 }
 
 static enum err begin_frame(struct ws *ws)
 {
+    struct str bytes = ws_input(ws);
     struct header header;
-    enum err err = read_header(ws_input(ws), &header);
+    enum err err;
 
-    if (err == OK)
-        err = judge_header(ws, &header);
-    if (err == OK && ws->input_n - ws->input_at < header.size)
-        err = ERR_AGAIN; /* the mask is still due; wslay gets headers whole */
+    if (bytes.n < 2)
+        return ERR_AGAIN;
+    read_start(bytes, &header);
+    err = judge_start(ws, &header);
     if (err != OK)
         return err;
+    if (bytes.n < 2 + header.extra)
+        return ERR_AGAIN;
+    read_length(bytes, &header);
+    err = judge_length(ws, &header);
+    if (err != OK)
+        return err;
+    if (bytes.n < header.size)
+        return ERR_AGAIN; /* the mask is still due; wslay gets headers whole */
     ws->in_frame = true;
     ws->fin = header.fin;
     ws->opcode = header.opcode;
@@ -357,6 +380,19 @@ enum err ws_receive(struct ws *ws, struct str *message, bool *is_text)
     }
 }
 
+enum err ws_discard(struct ws *ws)
+{
+    ws->has_more = false;
+    for (size_t fills = ws->message_max / WS_INPUT + 2; fills > 0; fills--) {
+        ws->input_at = ws->input_n = 0;
+        enum err err = ws_fill(ws);
+        if (err != OK)
+            return err;
+    }
+    ws->has_more = true;
+    return ERR_AGAIN;
+}
+
 /* --- sending -------------------------------------------------------------------------------------------------------- */
 
 void ws_ping(struct ws *ws)
@@ -378,6 +414,7 @@ void ws_close(struct ws *ws, unsigned code, const char *reason)
     (void)str_copy(words, ws->close_reason, sizeof ws->close_reason);
     ws->close_code = code;
     ws->close_due = true;
+    ws->is_sending = false;
 }
 
 bool ws_close_is_sent(const struct ws *ws)
@@ -391,23 +428,28 @@ bool ws_has_output(const struct ws *ws)
            ws->close_due;
 }
 
-/* Frames what fits of `payload` from *framed on into the empty output. */
-static enum err write_frame(struct ws *ws, unsigned char opcode, struct str payload, size_t *framed)
+static size_t room(const struct ws *ws)
 {
-    struct wslay_frame_iocb frame = {.fin = 1,
+    return sizeof ws->output - ws->output_n;
+}
+
+/* Adds one whole frame to the output, which has room for it. */
+static enum err put_frame(struct ws *ws, unsigned char opcode, bool fin, struct str payload)
+{
+    struct wslay_frame_iocb frame = {.fin = fin,
                                      .opcode = opcode,
                                      .payload_length = payload.n,
                                      .mask = ws->role == WS_CLIENT,
-                                     .data = (const uint8_t *)payload.p + *framed,
-                                     .data_length = payload.n - *framed};
-    size_t written;
-    ssize_t put = wslay_frame_write(ws->frames, &frame, ws->output, sizeof ws->output, &written);
+                                     .data = (const uint8_t *)payload.p,
+                                     .data_length = payload.n};
+    size_t framed;
+    ssize_t put =
+        wslay_frame_write(ws->frames, &frame, ws->output + ws->output_n, room(ws), &framed);
 
     if (put <= 0)
         return ERR_IO; /* no randomness for the mask: nothing can be sent */
-    ws->output_at = 0;
-    ws->output_n = (size_t)put;
-    *framed += written;
+    ASSERT(framed == payload.n);
+    ws->output_n += (size_t)put;
     return OK;
 }
 
@@ -419,46 +461,27 @@ static enum err send_output(struct ws *ws)
             ws->transport,
             str_range((const char *)ws->output + ws->output_at, ws->output_n - ws->output_at),
             &put);
+        ws->is_blocked = err == ERR_AGAIN;
         if (err != OK)
             return err;
         ws->output_at += put;
         ws->bytes_out += put;
     }
+    ws->output_at = ws->output_n = 0;
     return OK;
 }
 
-static enum err write_close(struct ws *ws)
+static enum err put_close(struct ws *ws)
 {
     char payload[2 + WEBSOCKET_REASON_MAX];
     struct out out = OUT_ON(payload);
-    size_t framed = 0;
 
     out_byte(&out, (char)(ws->close_code >> 8));
     out_byte(&out, (char)(ws->close_code & 0xFF));
     out_text(&out, ws->close_reason);
     ws->close_due = false;
     ws->close_sent = true;
-    return write_frame(ws, WSLAY_CONNECTION_CLOSE, out_view(&out), &framed);
-}
-
-/* One control frame into the empty output; after a close frame nothing follows. */
-static enum err write_control(struct ws *ws)
-{
-    size_t framed = 0;
-
-    if (ws->close_sent) {
-        ws->pong_due = ws->ping_due = ws->close_due = false;
-        return OK;
-    }
-    if (ws->pong_due) {
-        ws->pong_due = false;
-        return write_frame(ws, WSLAY_PONG, str_range((const char *)ws->pong, ws->pong_n), &framed);
-    }
-    if (ws->ping_due) {
-        ws->ping_due = false;
-        return write_frame(ws, WSLAY_PING, STR("charter"), &framed);
-    }
-    return write_close(ws);
+    return put_frame(ws, WSLAY_CONNECTION_CLOSE, true, out_view(&out));
 }
 
 static bool control_is_due(const struct ws *ws)
@@ -466,45 +489,82 @@ static bool control_is_due(const struct ws *ws)
     return ws->pong_due || ws->ping_due || ws->close_due;
 }
 
-enum err ws_flush(struct ws *ws)
+/* All control frames that are due, as far as the output has room; after a close frame nothing follows. */
+static enum err put_controls(struct ws *ws)
 {
-    ASSERT(!ws->is_sending);
-    for (;;) {
-        enum err err = send_output(ws);
-        if (err != OK || !control_is_due(ws))
-            return err;
-        err = write_control(ws);
-        if (err != OK)
-            return err;
+    enum err err = OK;
+
+    while (err == OK && !ws->close_sent && control_is_due(ws) &&
+           room(ws) >= HEADER_MAX + WEBSOCKET_CONTROL_MAX) {
+        if (ws->pong_due) {
+            ws->pong_due = false;
+            err = put_frame(ws, WSLAY_PONG, true, str_range((const char *)ws->pong, ws->pong_n));
+        } else if (ws->ping_due) {
+            ws->ping_due = false;
+            err = put_frame(ws, WSLAY_PING, true, STR("charter"));
+        } else {
+            err = put_close(ws);
+        }
     }
+    if (ws->close_sent)
+        ws->pong_due = ws->ping_due = ws->close_due = false;
+    return err;
 }
 
-enum err ws_send(struct ws *ws, struct str message)
+enum err ws_flush(struct ws *ws)
 {
-    if (!ws->is_sending) {
-        enum err err = ws_flush(ws);
+    do {
+        enum err err = ws->is_blocked ? OK : put_controls(ws);
+        if (err == OK)
+            err = send_output(ws);
         if (err != OK)
             return err;
-        if (ws->close_sent)
-            return ERR_END;
+    } while (control_is_due(ws));
+    return OK;
+}
+
+/* The next fragment, or all of the message.  ERR_FULL: the output must go first. */
+static enum err put_piece(struct ws *ws, struct str message, bool is_text)
+{
+    struct str rest = str_from(message, ws->sent);
+
+    if (ws->output_n > 0 && room(ws) < HEADER_MAX + rest.n)
+        return ERR_FULL;
+    struct str piece = str_head(rest, room(ws) - HEADER_MAX);
+    enum err err = put_frame(ws,
+                             ws->sent > 0 ? WSLAY_CONTINUATION_FRAME
+                             : is_text    ? WSLAY_TEXT_FRAME
+                                          : WSLAY_BINARY_FRAME,
+                             piece.n == rest.n, piece);
+    ws->sent += piece.n;
+    return err;
+}
+
+enum err ws_send(struct ws *ws, struct str message, bool is_text)
+{
+    if (!ws->is_sending) {
         ws->is_sending = true;
         ws->sent = 0;
         ws->sending_n = message.n;
-        err = write_frame(ws, WSLAY_TEXT_FRAME, message, &ws->sent);
-        if (err != OK)
-            return err;
     }
     ASSERT(message.n == ws->sending_n);
     for (;;) {
-        enum err err = send_output(ws);
-        if (err != OK)
-            return err;
-        if (ws->sent == message.n)
-            break;
-        err = write_frame(ws, WSLAY_TEXT_FRAME, message, &ws->sent);
+        /* What the transport was offered stays as it is until it has gone. */
+        enum err err = ws->is_blocked ? ERR_FULL : put_controls(ws);
+        if (err == OK && ws->close_sent) {
+            ws->is_sending = false;
+            err = ws_flush(ws);
+            return err == OK ? ERR_END : err;
+        }
+        if (err == OK)
+            err = control_is_due(ws) ? ERR_FULL : put_piece(ws, message, is_text);
+        if (err == OK && ws->sent == message.n) {
+            ws->is_sending = false;
+            return OK;
+        }
+        if (err == OK || err == ERR_FULL)
+            err = send_output(ws);
         if (err != OK)
             return err;
     }
-    ws->is_sending = false;
-    return OK;
 }

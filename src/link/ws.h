@@ -13,7 +13,8 @@
 #include "link/transport.h"
 
 #define WS_INPUT 4096
-#define WS_OUTPUT 4096
+#define WS_OUTPUT 4096 /* also of one TLS record */
+#define WS_KEYS 32     /* random ones that one call of the system gives */
 
 enum ws_role { WS_CLIENT, WS_SERVER };
 
@@ -39,14 +40,17 @@ struct ws {
     uint64_t payload_left; /* bytes of its payload that wslay has not given back yet */
     unsigned char control[WEBSOCKET_CONTROL_MAX];
     size_t control_n;
-    bool is_draining; /* ws_reset() is feeding zeros */
-    bool has_more;    /* the last ERR_AGAIN was our bound on work, not the transport's end */
+    bool is_ending; /* ws_reset() is feeding zeros */
+    bool has_more;  /* the last ERR_AGAIN was our bound on work, not the transport's end */
 
     /* sending */
     unsigned char output[WS_OUTPUT];
-    size_t output_at, output_n; /* framed, not yet sent */
-    bool is_sending;            /* a message is between its first and its last byte */
-    size_t sending_n, sent;     /* its size, and how much of it is framed */
+    size_t output_at, output_n; /* whole frames, not yet sent: [output_at, output_n) */
+    bool is_blocked; /* the transport wants these same bytes again: nothing is added to them */
+    bool is_sending; /* a message has fragments that are framed, and others that are not */
+    size_t sending_n, sent;         /* its size, and how much of it is framed */
+    unsigned char keys[WS_KEYS][4]; /* for masks; each is used once */
+    size_t keys_left;
     unsigned char pong[WEBSOCKET_CONTROL_MAX];
     size_t pong_n;
     bool pong_due, ping_due, close_due, close_sent;
@@ -79,13 +83,20 @@ void ws_skip(struct ws *ws, size_t n);
  * transport has failed.  Reads at most about message_max bytes from the transport a call. */
 enum err ws_receive(struct ws *ws, struct str *message, bool *is_text);
 
-/* Sends one text message and the control frames that are due.  ERR_AGAIN: call again with the same message.  OK: the
- * transport has taken it whole.  All else: the transport has failed. */
-enum err ws_send(struct ws *ws, struct str message);
-/* Sends control frames that are due; not while a message is being sent. */
+/* Reads and drops what comes after a fault, so that the peer gets to see our close frame: a socket that is closed with bytes
+ * unread takes it back.  ERR_AGAIN, ERR_END and failures as of ws_receive(). */
+enum err ws_discard(struct ws *ws);
+
+/* Frames one message, and sends what the output cannot hold; short messages share the output, long ones go in fragments as
+ * long as the output, so that control frames that are due stand between them and never wait for a message.  OK: all of it is framed, and
+ * the rest goes with the next call or with ws_flush().  ERR_AGAIN: call again with the same message.  ERR_END: our
+ * close frame has gone, the message will not.  All else: the transport has failed. */
+enum err ws_send(struct ws *ws, struct str message, bool is_text);
+/* Sends what is framed, and the control frames that are due. */
 enum err ws_flush(struct ws *ws);
 bool ws_has_output(const struct ws *ws);
-/* Queue one control frame each; a ping or close that is due already is not doubled. */
+/* Queue one control frame each; a ping or close that is due already is not doubled.  Close gives up the message that is
+ * being sent: the frame goes behind its last fragment that was framed. */
 void ws_ping(struct ws *ws);
 void ws_close(struct ws *ws, unsigned code, const char *reason);
 bool ws_close_is_sent(const struct ws *ws); /* and has left our buffers */

@@ -64,7 +64,9 @@ static struct {
 
 static void gateway_say(const char *text)
 {
-    while (ws_send(&t.ws, str_of(text)) == ERR_AGAIN)
+    while (ws_send(&t.ws, str_of(text), true) == ERR_AGAIN)
+        ;
+    while (ws_flush(&t.ws) == ERR_AGAIN)
         ;
 }
 

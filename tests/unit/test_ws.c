@@ -17,8 +17,9 @@
 /* A transport out of memory: gives `chunk` bytes a call, takes `room` bytes in all. */
 struct memory {
     struct transport transport;
-    char in[8192], out[70000];
+    char in[8192], out[80000];
     size_t in_at, in_n, out_n, chunk, room;
+    struct str offered; /* of the last send */
     bool eof;
 };
 
@@ -40,6 +41,7 @@ static enum err memory_send(struct transport *transport, struct str bytes, size_
 {
     struct memory *m = transport->context;
     size_t n = bytes.n < m->room ? bytes.n : m->room;
+    m->offered = bytes;
     n = n < m->chunk ? n : m->chunk;
     if (n == 0)
         return ERR_AGAIN;
@@ -198,6 +200,9 @@ static void ws_refuses_what_the_rfc_forbids(void **state)
     FAULT(1002, "\x09\x00");                                 /* control frames: whole, and short */
     FAULT(1002, "\x08\x00");
     FAULT(1002, "\x89\x7E\x00\x7E");
+    FAULT(1002, "\x89\x7E"); /* before the rest of the header has come */
+    FAULT(1002, "\x83\x7F");
+    FAULT(1002, "\x81\xFF");
     FAULT(1002, "\x80\x00"); /* fragments out of order */
     FAULT(1002, "\x00\x00");
     FAULT(1002, "\x01\x01"
@@ -298,51 +303,188 @@ static struct str sent_frame(size_t *at, unsigned char *first)
     return str_range((const char *)p + header + 4, n);
 }
 
+static enum err send_whole(struct str message, bool is_text)
+{
+    enum err err = ws_send(&ws, message, is_text);
+    return err == OK ? ws_flush(&ws) : err;
+}
+
 static void ws_masks_with_keys_that_differ(void **state)
 {
+    enum { FRAMES = 3 * WS_KEYS };
+    static uint32_t keys[FRAMES];
     unsigned char first;
-    size_t at = 0;
-    char key[4];
     (void)state;
     begin(4096);
-    assert_int_equal(ws_send(&ws, STR("hello")), OK);
-    memcpy(key, m.out + 2, 4);
-    assert_int_equal(ws_send(&ws, STR("hello")), OK);
-    assert_true(memcmp(key, m.out + 11 + 2, 4) != 0);
-    assert_true(str_is(sent_frame(&at, &first), "hello"));
-    assert_int_equal(first, 0x81);
-    assert_true(str_is(sent_frame(&at, &first), "hello"));
+    for (size_t i = 0; i < FRAMES; i++) {
+        size_t at = m.out_n;
+        assert_int_equal(send_whole(STR("hello"), true), OK);
+        memcpy(&keys[i], m.out + at + 2, 4);
+        assert_true(str_is(sent_frame(&at, &first), "hello"));
+        assert_int_equal(first, 0x81);
+        assert_int_equal(at, m.out_n);
+    }
+    /* Two of 96 are the same by chance once in a million runs; a generator that repeats is seen at once. */
+    for (size_t i = 0; i < FRAMES; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_true(keys[i] != keys[k]);
+    /* Nor does the next connection begin with keys of the last. */
+    begin(4096);
+    assert_int_equal(send_whole(STR("hello"), true), OK);
+    for (size_t i = 0; i < FRAMES; i++)
+        assert_true(memcmp(&keys[i], m.out + 2, 4) != 0);
+}
+
+static void ws_sends_short_messages_in_one_piece(void **state)
+{
+    static const char *const words[] = {"one", "", "three"};
+    unsigned char first;
+    size_t at = 0;
+    (void)state;
+    begin(4096);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ws_send(&ws, str_of(words[i]), i != 2), OK);
+    assert_int_equal(m.out_n, 0);
+    assert_true(ws_has_output(&ws));
+    assert_int_equal(ws_flush(&ws), OK);
+    assert_false(ws_has_output(&ws));
+    for (int i = 0; i < 3; i++) {
+        assert_true(str_is(sent_frame(&at, &first), words[i]));
+        assert_int_equal(first, i == 2 ? 0x82 : 0x81);
+    }
     assert_int_equal(at, m.out_n);
 }
 
-static void ws_answers_the_latest_ping_between_messages(void **state)
+/* The lengths around everything that changes a header, behind others that leave little room. */
+static void ws_sends_every_length(void **state)
+{
+    static const size_t lengths[] = {0,    1,    125,  126,  127,  4082, 4083,  4084,  4087, 4088,
+                                     4089, 4090, 4096, 8175, 8176, 8177, 60000, 65535, 65536};
+    static char text[65536], got[65536];
+    unsigned char first = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i % 26);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        for (size_t before = 0; before < 20; before++) {
+            size_t at = 0, n = 0, frames = 0;
+            begin(before % 2 == 0 ? 4096 : 1000);
+            assert_int_equal(ws_send(&ws, str_range(text, before * 215), true), OK);
+            assert_int_equal(send_whole(str_range(text, lengths[i]), false), OK);
+            while (n < before * 215 || frames == 0) {
+                n += sent_frame(&at, &first).n;
+                assert_int_equal(first, (frames++ == 0 ? 1 : 0) | (n == before * 215 ? 0x80 : 0));
+            }
+            n = frames = 0;
+            do {
+                struct str piece = sent_frame(&at, &first);
+                memcpy(got + n, piece.p, piece.n);
+                n += piece.n;
+                assert_int_equal(first, (frames++ == 0 ? 2 : 0) | (n == lengths[i] ? 0x80 : 0));
+                assert_true(piece.n > 0 || lengths[i] == 0);
+            } while ((first & 0x80) == 0);
+            assert_int_equal(n, lengths[i]);
+            assert_memory_equal(got, text, n);
+            assert_int_equal(at, m.out_n);
+        }
+}
+
+static void ws_answers_the_latest_ping_inside_a_message(void **state)
 {
     static char text[60000];
     unsigned char first;
-    size_t at = 0;
+    size_t at = 0, n = 0, pong_at = 0, refused;
     (void)state;
     memset(text, 'x', sizeof text);
     begin(4096);
-    m.room = 10000;
-    assert_int_equal(ws_send(&ws, str_range(text, sizeof text)), ERR_AGAIN);
+    m.room = refused = 10000;
+    assert_int_equal(ws_send(&ws, str_range(text, sizeof text), true), ERR_AGAIN);
     for (int i = 0; i < 100; i++)
         FEED("\x89\x03one");
     FEED("\x89\x03two");
     assert_nothing();
     ws_ping(&ws);
     m.room = sizeof m.out - m.out_n;
-    assert_int_equal(ws_send(&ws, str_range(text, sizeof text)), OK);
+    assert_int_equal(ws_send(&ws, str_range(text, sizeof text), true), OK);
     assert_int_equal(ws_flush(&ws), OK);
-    struct str payload = sent_frame(&at, &first);
-    assert_int_equal(first, 0x81);
-    assert_int_equal(payload.n, sizeof text);
-    assert_memory_equal(payload.p, text, sizeof text);
-    assert_true(str_is(sent_frame(&at, &first), "two"));
-    assert_int_equal(first, 0x8A);
-    (void)sent_frame(&at, &first);
-    assert_int_equal(first, 0x89);
+    do {
+        struct str payload = sent_frame(&at, &first);
+        if ((first & 0x08) == 0) {
+            assert_int_equal(first & 0x7F, n == 0 ? 1 : 0);
+            n += payload.n;
+        } else if (first == 0x8A) {
+            assert_int_equal(pong_at, 0);
+            assert_true(str_is(payload, "two"));
+            pong_at = at;
+        } else {
+            assert_int_equal(first, 0x89);
+        }
+    } while (first != 0x80);
+    assert_int_equal(n, sizeof text);
     assert_int_equal(at, m.out_n);
+    /* What was framed already goes first, and no more than that. */
+    assert_in_range(pong_at, refused, refused + WS_OUTPUT + WEBSOCKET_CONTROL_MAX);
     assert_false(ws_has_output(&ws));
+}
+
+static void ws_closes_inside_a_message(void **state)
+{
+    static char text[60000];
+    unsigned char first;
+    size_t at = 0;
+    (void)state;
+    begin(4096);
+    m.room = 10000;
+    assert_int_equal(ws_send(&ws, str_range(text, sizeof text), true), ERR_AGAIN);
+    ws_close(&ws, 1001, "enough");
+    m.room = sizeof m.out - m.out_n;
+    assert_int_equal(ws_flush(&ws), OK);
+    assert_true(ws_close_is_sent(&ws));
+    do
+        (void)sent_frame(&at, &first);
+    while ((first & 0x08) == 0);
+    assert_int_equal(first, 0x88);
+    assert_int_equal(at, m.out_n);
+    assert_true(at < 10000 + 2 * WS_OUTPUT);
+    assert_int_equal(send_whole(STR("late"), true), ERR_END);
+    assert_int_equal(at, m.out_n);
+}
+
+/* A TLS transport that could not send must be offered the same bytes again. */
+static void ws_changes_nothing_that_was_offered(void **state)
+{
+    (void)state;
+    begin(4096);
+    m.room = 3;
+    assert_int_equal(send_whole(STR("one"), true), ERR_AGAIN);
+    assert_int_equal(m.offered.n, 9 - 3);
+    ws_ping(&ws);
+    assert_int_equal(ws_send(&ws, STR("two"), true), ERR_AGAIN);
+    assert_int_equal(m.offered.n, 9 - 3);
+    assert_int_equal(ws_flush(&ws), ERR_AGAIN);
+    assert_int_equal(m.offered.n, 9 - 3);
+    m.room = 100;
+    assert_int_equal(send_whole(STR("two"), true), OK);
+    assert_int_equal(m.out_n, 9 + 13 + 9);
+}
+
+static void ws_drops_what_comes_after_a_fault(void **state)
+{
+    struct str message;
+    bool is_text;
+    (void)state;
+    begin(4096);
+    FEED("\x83\x00\x81\x02ok");
+    m.eof = true;
+    assert_int_equal(receive(&message, &is_text), ERR_SYNTAX);
+    for (int i = 0; i < 100; i++)
+        FEED("\x81\x03"
+             "more");
+    enum err err;
+    while ((err = ws_discard(&ws)) == ERR_AGAIN)
+        ;
+    assert_int_equal(err, ERR_END);
+    assert_int_equal(m.in_at, m.in_n);
 }
 
 static void ws_sends_nothing_after_its_close(void **state)
@@ -353,7 +495,7 @@ static void ws_sends_nothing_after_its_close(void **state)
     begin(4096);
     ws_close(&ws, 1001, "so long");
     ws_close(&ws, 4400, "twice");
-    assert_int_equal(ws_send(&ws, STR("late")), ERR_END);
+    assert_int_equal(ws_send(&ws, STR("late"), true), ERR_END);
     n = m.out_n;
     FEED("\x89\x01x");
     assert_nothing();
@@ -396,11 +538,11 @@ static void ws_starts_anew_wherever_it_was_cut(void **state)
         feed(frames, cut);
         assert_int_equal(receive(&message, &is_text), ERR_AGAIN);
         m.room = 5000 + cut;
-        assert_int_equal(ws_send(&ws, str_range(text, sizeof text)), ERR_AGAIN);
+        assert_int_equal(ws_send(&ws, str_range(text, sizeof text), true), ERR_AGAIN);
         begin(4096);
         FEED("\x81\x02ok");
         assert_message("ok", true);
-        assert_int_equal(ws_send(&ws, STR("fine")), OK);
+        assert_int_equal(send_whole(STR("fine"), true), OK);
         at = 0;
         assert_true(str_is(sent_frame(&at, &first), "fine"));
     }
@@ -420,7 +562,7 @@ static void ws_server_wants_masks(void **state)
     (void)state;
     assert_int_equal(ws_open(&server, WS_SERVER), OK);
     begin(4096);
-    assert_int_equal(ws_send(&ws, STR("masked")), OK);
+    assert_int_equal(send_whole(STR("masked"), true), OK);
     feed(m.out, m.out_n);
     FEED("\x81\x01x");
     ws_reset(&server, &m.transport, buffer, sizeof buffer);
@@ -441,7 +583,12 @@ int main(void)
         cmocka_unit_test(ws_takes_the_close_frame),
         cmocka_unit_test(ws_tells_an_end_without_close),
         cmocka_unit_test(ws_masks_with_keys_that_differ),
-        cmocka_unit_test(ws_answers_the_latest_ping_between_messages),
+        cmocka_unit_test(ws_sends_short_messages_in_one_piece),
+        cmocka_unit_test(ws_sends_every_length),
+        cmocka_unit_test(ws_answers_the_latest_ping_inside_a_message),
+        cmocka_unit_test(ws_closes_inside_a_message),
+        cmocka_unit_test(ws_changes_nothing_that_was_offered),
+        cmocka_unit_test(ws_drops_what_comes_after_a_fault),
         cmocka_unit_test(ws_sends_nothing_after_its_close),
         cmocka_unit_test(ws_cuts_a_long_reason_between_characters),
         cmocka_unit_test(ws_starts_anew_wherever_it_was_cut),
