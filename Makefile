@@ -150,6 +150,7 @@ CMOCKA_LIBS := $(if $(CMOCKA),$(DEPS_DIR)/cmocka/lib/libcmocka.a,-lcmocka)
 # One fetch for all, because they share one package index; kept sources need no second one.
 DEPS_FETCH := mbedtls wslay jsmn libyaml $(filter sqlite,$(DEPS_BUILT)) $(CMOCKA)
 space := $(subst ,, )
+, := ,
 DEPS_FETCHED := $(DEPS_DIR)/fetched-$(subst $(space),-,$(strip $(DEPS_FETCH)))
 export DEPS_STRICT DEPS_OFFLINE DEPS_MIRROR
 $(DEPS_FETCHED): port/deps/lock
@@ -187,6 +188,7 @@ PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
 	$(if $(filter src/cli/main.c,$(MAINS)),$(B)/charter) \
 	$(if $(filter src/gateway/main.c,$(MAINS)),$(B)/charter-gateway)
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
+FAULT_DAEMON  := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon-fault)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%, \
 	$(filter-out $(foreach o,$(OFF),tests/unit/test_$(o)%),$(wildcard tests/unit/test_*.c)))
 UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
@@ -209,7 +211,7 @@ LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) 
 .PHONY: all test-programs unit-programs fuzz-programs
 all: $(LIB) $(PROGRAMS) ## the programs (the default)
 	@rm -f $(filter-out $(PROGRAMS),$(B)/charter $(B)/charter-gateway) # of another configuration
-test-programs: $(TEST_PROGRAMS) ## json-check, yaml-to-json: the daemon's readers for outside suites
+test-programs: $(TEST_PROGRAMS) $(FAULT_DAEMON) ## what tests need besides: readers for outside suites, a daemon with faults
 unit-programs: $(UNIT_PROGRAMS)
 fuzz-programs: $(FUZZ_PROGRAMS)
 
@@ -242,6 +244,17 @@ $(B)/charter-gateway: $(call OBJ,src/gateway/main.c) $(LIB)
 $(TEST_PROGRAMS): $(B)/%: $(B)/obj/tests/programs/%.o $(LIB)
 	$(call say,LD,$@)
 	$(call LINK)
+# A layer between port/ and the C library that makes calls fail (tests/fault), in the same objects otherwise.
+FAULT_OBJ  := $(call OBJ,tests/fault/fault.c)
+FAULT_WRAP := $(addprefix -Wl$(,)--wrap=,open close read pread write pwrite fdatasync fsync ftruncate fallocate \
+	posix_fallocate rename unlink mkdir rmdir stat fstat opendir fork clock_gettime select)
+$(FAULT_DAEMON): private LDLIBS += $(FAULT_WRAP)
+$(FAULT_DAEMON): $(call OBJ,src/daemon/main.c) $(FAULT_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(call LINK)
+FAULT_TESTS := $(filter $(B)/tests/test_fault_%,$(UNIT_PROGRAMS))
+$(FAULT_TESTS): private LDLIBS += $(FAULT_OBJ) $(FAULT_WRAP)
+$(FAULT_TESTS): $(FAULT_OBJ)
 # What tests share is an archive too: each takes the helpers that it calls, first of all those of
 # its own room (test_ROOM_x.c and ROOM_y.c).
 helpers_of = $(foreach o,$(call OBJ,$(UNIT_HELPERS)),$(if $(filter $(1)_%,$(notdir $(o))),$(o)))

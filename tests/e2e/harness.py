@@ -282,12 +282,12 @@ def command(*args, env=None, timeout=DEADLINE, cwd="/"):
 class Daemon:
     """A charter-daemon in the foreground of its own, from / so that only integrations stand in the project."""
 
-    def __init__(self, project, *args, env=None, ready=True):
+    def __init__(self, project, *args, env=None, ready=True, program=DAEMON):
         self.project = project
         self.log_path = project.path.parent / f"{project.path.name}.log"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [DAEMON, "start", "--project-path", str(project.path), "--log-level", "debug", *map(str, args)],
+                [program, "start", "--project-path", str(project.path), "--log-level", "debug", *map(str, args)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 env={**clean_environment(), **(env or {})})
         self.pid = self.process.pid

@@ -1,0 +1,82 @@
+"""A daemon whose calls can be made to fail (tests/fault), for the tests of crashes and disks.
+
+    fault = Faults(project)
+    daemon = fault.start()
+    fault.kill("before", 17)        # the 17th call on a file of .charter is the last
+    fault.fail("SYNC", errno.EIO)   # the next fdatasync
+"""
+
+import contextlib
+import ctypes
+import mmap
+import pathlib
+import tempfile
+
+from harness import BUILD, Daemon
+
+PROGRAM = BUILD / "charter-daemon-fault"
+QUICK = str(BUILD / "quick-step")  # an integration
+
+KINDS = ("OPEN", "CLOSE", "READ", "WRITE", "SYNC", "SYNC_NAMES", "TRUNCATE", "ALLOCATE", "RENAME", "UNLINK", "MAKE_DIRECTORY",
+         "REMOVE_DIRECTORY", "STAT", "LIST", "OUT", "FORK")
+CHANGES = ("OPEN", "WRITE", "SYNC", "SYNC_NAMES", "TRUNCATE", "ALLOCATE", "RENAME", "UNLINK", "MAKE_DIRECTORY", "REMOVE_DIRECTORY")
+ACTIONS = ("NOTHING", "KILL_BEFORE", "KILL_AFTER", "FAIL", "SHORT", "SHORT_FAIL", "DO_AND_FAIL", "HOLD")
+DAEMON, HELPERS = 1, 2
+
+
+class Control(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("kinds", "processes", "seen", "first", "until", "action", "error", "fired", "wall_offset_ms")] + [
+        ("by_kind", ctypes.c_int64 * len(KINDS)), ("waits", ctypes.c_int64)]
+
+
+class Faults:
+    def __init__(self, project, below=".charter"):
+        self.project, self.below = project, below
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="fault-", dir=project.path.parent))
+        self.file = open(self.place / "control", "w+b")
+        self.file.write(bytes(ctypes.sizeof(Control)))
+        self.file.flush()
+        self.map = mmap.mmap(self.file.fileno(), ctypes.sizeof(Control))
+        self.control = Control.from_buffer(self.map)
+        self.control.processes = DAEMON | HELPERS
+
+    def environment(self, trace=False):
+        made = {"FAULT_PATH": str(self.project.path / self.below) if self.below else str(self.project.path), "FAULT_CONTROL": str(self.place / "control")}
+        if trace:
+            made["FAULT_TRACE"] = str(self.place / "trace")
+        return made
+
+    def start(self, *args, trace=False, **options):
+        return Daemon(self.project, *args, program=PROGRAM, env=self.environment(trace), **options)
+
+    def arm(self, action, kinds=CHANGES, number=1, count=1, error=0, processes=DAEMON | HELPERS):
+        """The action takes the calls from the number-th on, counted from now."""
+        control = self.control
+        control.action = 0
+        control.kinds = sum(1 << KINDS.index(kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))
+        control.processes, control.error = processes, error
+        control.seen = control.fired = 0
+        control.first, control.until = number, number + count
+        control.action = ACTIONS.index(action)
+
+    def disarm(self):
+        self.control.action = 0
+
+    def fired(self):
+        return self.control.fired
+
+    def count(self, *kinds):
+        return sum(self.control.by_kind[KINDS.index(kind)] for kind in kinds)
+
+    def wall_jumps(self, seconds):
+        self.control.wall_offset_ms = int(seconds * 1000)
+
+
+@contextlib.contextmanager
+def ended(daemon):
+    """Whatever happens, the daemon is gone behind it."""
+    try:
+        yield daemon
+    finally:
+        if daemon.process.poll() is None:
+            daemon.kill()
