@@ -61,8 +61,9 @@
 
 /* An event record is at most a message less what `events.append` puts around it. */
 #define LIMIT_EVENT (LIMIT_MESSAGE - 256)
-/* A journal line is an event and what else the daemon remembers with it. */
-#define LIMIT_RECORD (LIMIT_MESSAGE + 1024)
+/* A journal line is an event and what else the daemon remembers with it, and the chain's `prev`: in every build, since one
+ * without the chain reads what another has written. */
+#define LIMIT_RECORD (LIMIT_MESSAGE + 1024 + 80)
 
 /* All labels of a run as JSON, without what escaping adds. */
 #define LIMIT_LABELS_JSON (LIMIT_LABELS * (LIMIT_LABEL_KEY + LIMIT_LABEL_VALUE + 8))

@@ -88,9 +88,27 @@ enum err journal_next(struct journal *journal, struct journal_cursor *cursor, st
     out_str(to, record.event);
     if (seq != NULL)
         *seq = record.seq;
+    cursor->last = (struct journal_record_at){cursor->segment, cursor->offset};
     cursor->offset += length;
     cursor->next_seq++;
     return OK;
+}
+
+enum err journal_head(struct journal *journal, const struct journal_cursor *cursor,
+                      struct chain_hash *hash)
+{
+    const struct journal_segment *segment = segment_find(journal, cursor->last.segment);
+    struct str line;
+    int fd;
+    if (segment == NULL)
+        return ERR_NOT_FOUND;
+    enum err err = segment_fd(journal, segment->number, &fd);
+    if (err == OK)
+        err = window_line(&journal->window, fd, segment->number, cursor->last.offset, segment->size,
+                          &line);
+    if (err == OK)
+        *hash = chain_hash(line);
+    return err == ERR_END ? ERR_DAMAGED : err;
 }
 
 /* Whole records that still wait in the buffer. */

@@ -68,7 +68,8 @@ static enum err begin(struct journal *journal)
     journal->record_start = journal->out.n;
     journal->out.cap = journal->out.n + LIMIT_RECORD;
     journal->has_event = false;
-    record_begin(&journal->out, &journal->writer, journal->batch, segment_newest(journal)->size);
+    record_begin(&journal->out, &journal->writer, journal->batch, segment_newest(journal)->size,
+                 CHAIN_BUILT_IN ? &journal->chain.last : NULL);
     return OK;
 }
 
@@ -182,6 +183,9 @@ enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq, struct j
         return ERR_TOO_LARGE;
     }
     record_seal(journal->buffer + journal->record_start, journal->out.n - journal->record_start);
+    if (CHAIN_BUILT_IN)
+        chain_extend(&journal->chain, str_from(out_view(&journal->out), journal->record_start),
+                     journal->has_event);
     journal->out.cap = sizeof journal->buffer;
     journal->writing = JOURNAL_IDLE;
     journal->records++;

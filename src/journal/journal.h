@@ -2,16 +2,17 @@
  *
  * Segments are text files in one directory, "0000000001.log" and so on.  A line is a record:
  *
- *     CRC32C {"batch":17,"synced":81920,"event":{"seq":1042,…,"data":{…}},"memo":{…}}\n
+ *     CRC32C {"batch":17,"synced":81920,"prev":"…","event":{"seq":1042,…,"data":{…}},"memo":{…}}\n
  *
  * CRC32C is eight hex digits over what follows the space, up to the line feed.  `batch` rises after each sync that has
  * returned, `synced` is how many bytes of this segment that sync had left on disk: a batch begins at the offset that its
- * records name.  `event` is what peers see, byte for byte; `memo` is what the daemon must remember besides (absent where
+ * records name.  `prev` is the SHA-256 of the record before (chain.h).  `event` is what peers see, byte for byte; `memo` is what the daemon must remember besides (absent where
  * there is nothing; a record may be a memo alone).  The first line of a segment has, instead of both,
  *
- *     "segment":{"format":1,"number":2,"daemon_id":"…","first_seq":1000,"previous_size":1048712}
+ *     "segment":{"format":1,"number":2,"daemon_id":"…","first_seq":1000,"previous_size":1048712,"head_sha256":"…"}
  *
- * and keeps that place in every later format, so that an older daemon knows what it must not touch.
+ * where head_sha256 is the hash of the record of event first_seq - 1, so that this one can be checked when its segment has
+ * gone; and keeps that place in every later format, so that an older daemon knows what it must not touch.
  *
  * Recovery.  A bad record (checksum, form, order, no line feed) at offset P is a torn tail when no valid record of a later
  * batch stands anywhere behind it: none in its segment that says synced > P, none at all in later segments, since a
@@ -26,6 +27,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/out.h"
+#include "journal/chain.h"
 #include "json/write.h"
 
 /* More are never held; a segment is meant to have a 64th of the limit, at least a few records. */
@@ -73,6 +75,7 @@ struct journal {
     int64_t switch_at; /* written bytes at which the next segment is begun */
     int read_fd;       /* one cached older segment for readers, or -1 */
     uint32_t read_segment;
+    struct chain chain;    /* where CHAIN_BUILT_IN */
     uint64_t batch;        /* of the records that wait for the next sync */
     uint64_t next_seq;     /* of the next event to be appended */
     uint64_t synced_seq;   /* highest on disk; 0: none */
@@ -170,6 +173,9 @@ int64_t journal_due_ms(const struct journal *journal);
 struct journal_cursor {
     uint64_t next_seq;
     uint32_t segment, offset; /* where to look first; 0: find it */
+    struct journal_record_at {
+        uint32_t segment, offset; /* of a line; segment 0: none */
+    } last;                       /* the record whose event was read last */
 };
 
 struct journal_cursor journal_cursor_after(const struct journal *journal, uint64_t seq);
@@ -178,6 +184,10 @@ struct journal_cursor journal_cursor_after(const struct journal *journal, uint64
  * seq and need may be NULL. */
 enum err journal_next(struct journal *journal, struct journal_cursor *cursor, struct out *to,
                       uint64_t *seq, size_t *need);
+/* The hash of the record whose event journal_next() gave last: what the chain says after it.  ERR_NOT_FOUND: nothing was read,
+ * or it is held no longer; ERR_DAMAGED, ERR_IO. */
+enum err journal_head(struct journal *journal, const struct journal_cursor *cursor,
+                      struct chain_hash *hash);
 /* Appends the bytes of a place to `to`, which may be on the journal's own writer.  Also of what was appended and not synced
  * yet: to decide with, never to be told before the next commit.  ERR_NOT_FOUND: held no longer; ERR_FULL: no room in `to`;
  * ERR_DAMAGED, ERR_IO. */

@@ -87,6 +87,28 @@ static enum err cut(struct replay *replay)
     return OK;
 }
 
+static enum err hash_at(struct journal *journal, struct journal_record_at at,
+                        struct chain_hash *hash)
+{
+    struct journal_cursor cursor = {.last = at};
+    return journal_head(journal, &cursor, hash);
+}
+
+/* The chain goes on from the last line, whoever wrote it. */
+static enum err resume_chain(struct replay *replay)
+{
+    struct chain *chain = &replay->journal->chain;
+    *chain = (struct chain){.has_head = replay->has_head, .head = replay->head};
+    if (!CHAIN_BUILT_IN)
+        return OK;
+    enum err err = hash_at(replay->journal, replay->record, &chain->last);
+    if (err == OK && replay->event_record.segment != 0) {
+        chain->has_head = true;
+        err = hash_at(replay->journal, replay->event_record, &chain->head);
+    }
+    return err;
+}
+
 /* Makes what was read durable and the newest segment ready for appends. */
 static enum err settle(struct replay *replay)
 {
@@ -115,6 +137,9 @@ static enum err settle(struct replay *replay)
         return replay_storage(replay, "the journal cannot be synced", ERR_IO);
     window_forget(&journal->window);
     journal->written = newest->size;
+    err = resume_chain(replay);
+    if (err != OK)
+        return replay_storage(replay, "the end of the journal cannot be read", err);
     return OK;
 }
 
@@ -184,6 +209,7 @@ static void reset(struct journal *journal)
     journal->written = 0;
     journal->read_segment = 0;
     journal->batch = 1;
+    journal->chain = (struct chain){.has_head = false};
     journal->next_seq = 1;
     journal->synced_seq = 0;
     journal->lazy_since_ms = 0;

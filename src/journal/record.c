@@ -73,6 +73,19 @@ static bool take_object(struct json_walk *walk, const char *name, struct str *va
     return false;
 }
 
+/* The digits are not looked at: whoever follows the chain compares them. */
+static bool read_prev(struct json_walk *walk, struct str *prev)
+{
+    struct str raw;
+    *prev = STR_NONE;
+    if (!take(walk, "prev", &raw))
+        return true;
+    if (raw.n != CHAIN_HEX + 2 || raw.p[0] != '"')
+        return false;
+    *prev = str_range(raw.p + 1, CHAIN_HEX);
+    return true;
+}
+
 static enum err read_members(struct str json, struct record *record)
 {
     struct json_walk walk = json_walk(json);
@@ -80,7 +93,7 @@ static enum err read_members(struct str json, struct record *record)
     int64_t batch, seq = 0;
     *record = (struct record){0};
     if (!take_number(&walk, "batch", 1, &batch) ||
-        !take_number(&walk, "synced", 0, &record->synced))
+        !take_number(&walk, "synced", 0, &record->synced) || !read_prev(&walk, &record->prev))
         return ERR_SYNTAX;
     record->batch = (uint64_t)batch;
     if (!take_object(&walk, "segment", &record->head)) {
@@ -116,6 +129,8 @@ enum err record_read_head(struct str line, struct record *record, struct record_
          1, INT64_MAX},
         {"previous_size", JSON_FIELD_INTEGER, JSON_REQUIRED,
          offsetof(struct record_head, previous_size), 0, 0, UINT32_MAX},
+        {"head_sha256", JSON_FIELD_TEXT, 0, offsetof(struct record_head, head_sha256),
+         CHAIN_HEX + 1, 0, 0},
     };
     struct json_field_error problem;
     struct str json, raw, format;
@@ -140,7 +155,8 @@ enum err record_read_head(struct str line, struct record *record, struct record_
 
 /* --- writing ------------------------------------------------------------------------------------------------------- */
 
-void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_t synced)
+void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_t synced,
+                  const struct chain_hash *prev)
 {
     static const char empty[RECORD_COLUMN] = {'0', '0', '0', '0', '0', '0', '0', '0', ' '};
     out_str(out, str_range(empty, sizeof empty));
@@ -148,6 +164,11 @@ void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_
     json_object(w);
     json_put_u64(w, "batch", batch);
     json_put_i64(w, "synced", synced);
+    if (prev != NULL) {
+        char hex[CHAIN_HEX + 1];
+        chain_hash_write(prev, hex);
+        json_put_text(w, "prev", hex);
+    }
 }
 
 void record_seal(char *line, size_t n)
@@ -165,5 +186,7 @@ void record_write_head(struct json_writer *w, const struct record_head *head, co
     json_put_text(w, "daemon_id", daemon_id);
     json_put_i64(w, "first_seq", head->first_seq);
     json_put_i64(w, "previous_size", head->previous_size);
+    if (head->head_sha256[0] != '\0')
+        json_put_text(w, "head_sha256", head->head_sha256);
     json_object_end(w);
 }

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/out.h"
+#include "journal/chain.h"
 #include "json/write.h"
 
 #define RECORD_FORMAT 1 /* of segments; there was none before */
@@ -17,6 +18,7 @@
 struct record {
     uint64_t batch;
     int64_t synced;   /* bytes of the segment that were on disk when the record's batch began */
+    struct str prev;  /* CHAIN_HEX digits, of the record before; STR_NONE where it had no chain */
     uint64_t seq;     /* of the event; 0 without */
     struct str event; /* raw objects, STR_NONE where absent */
     struct str memo;
@@ -27,6 +29,8 @@ struct record_head {
     int64_t format, number;
     int64_t first_seq;
     int64_t previous_size; /* bytes of records in the segment before; 0: there was none */
+    /* of the record that holds event first_seq - 1; "" where that is not known */
+    char head_sha256[CHAIN_HEX + 1];
 };
 
 /* A line without its line feed.  ERR_DAMAGED: the checksum does not hold; ERR_SYNTAX: the form does not. */
@@ -37,8 +41,10 @@ enum err record_read_head(struct str line, struct record *record, struct record_
 bool record_may_start(struct str bytes);
 #define RECORD_START_LENGTH (RECORD_COLUMN + sizeof("{\"batch\":") - 1)
 
-/* Writes the empty column and the members up to "synced"; the writer stands inside the record's object. */
-void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_t synced);
+/* Writes the empty column and the members up to "synced", and "prev" where that is not NULL; the writer stands inside the
+ * record's object. */
+void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_t synced,
+                  const struct chain_hash *prev);
 /* Fills the column of a line that is written up to its line feed, which is counted in n. */
 void record_seal(char *line, size_t n);
 void record_write_head(struct json_writer *w, const struct record_head *head,

@@ -134,6 +134,9 @@ static enum err read_head(struct replay *replay, int64_t previous_size)
                                   "the head does not go on where the segment before it ends");
     }
     segment->first_seq = (uint64_t)head.first_seq;
+    if (chain_hash_read(str_of(head.head_sha256), &replay->head))
+        replay->has_head = true;
+    replay->record = (struct journal_record_at){segment->number, 0};
     replay->batch = record.batch;
     replay->synced = 0;
     replay->offset = (int64_t)line.n + 1;
@@ -168,9 +171,12 @@ enum err replay_read_segment(struct replay *replay, int64_t previous_size)
         if (err == OK) {
             replay->batch = record.batch;
             replay->synced = record.synced;
+            replay->record.offset = (uint32_t)replay->offset;
             replay->offset += (int64_t)line.n + 1;
-            if (record.seq != 0)
+            if (record.seq != 0) {
+                replay->event_record = replay->record;
                 replay->journal->next_seq++;
+            }
         }
     }
     return err;

@@ -16,8 +16,12 @@ struct replay {
     int64_t synced; /* the same */
     size_t index;   /* of the segment being read */
     int fd;
-    int64_t offset;    /* in it, behind the last good record */
-    int64_t size;      /* of its file */
+    int64_t offset; /* in it, behind the last good record */
+    int64_t size;   /* of its file */
+    /* the last record, and the last with an event: the chain goes on from them */
+    struct journal_record_at record, event_record;
+    struct chain_hash head; /* of the event before a segment, where its head says so */
+    bool has_head;
     const char *fault; /* why reading stopped at `offset`; NULL: it did not */
     /* the outcome: good records end at `end` of segment `last`, and `torn` says that there is more to go */
     size_t last;

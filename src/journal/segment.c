@@ -171,12 +171,15 @@ static enum err make(struct journal *journal, uint32_t number, int *fd)
 static void write_head(struct journal *journal, const struct record_head *head)
 {
     size_t start = journal->out.n;
-    record_begin(&journal->out, &journal->writer, journal->batch, 0);
+    record_begin(&journal->out, &journal->writer, journal->batch, 0,
+                 CHAIN_BUILT_IN ? &journal->chain.last : NULL);
     record_write_head(&journal->writer, head, journal->daemon_id);
     json_object_end(&journal->writer);
     out_byte(&journal->out, '\n');
     ASSERT(start == 0 && !journal->out.overflow);
     record_seal(journal->buffer, journal->out.n);
+    if (CHAIN_BUILT_IN)
+        chain_extend(&journal->chain, out_view(&journal->out), false);
 }
 
 enum err segment_begin(struct journal *journal)
@@ -194,6 +197,8 @@ enum err segment_begin(struct journal *journal)
         head.number = (int64_t)newest->number + 1;
         head.previous_size = newest->size;
     }
+    if (CHAIN_BUILT_IN && journal->chain.has_head)
+        chain_hash_write(&journal->chain.head, head.head_sha256);
     enum err err = make(journal, (uint32_t)head.number, &fd);
     if (err != OK) {
         if (fd >= 0) {

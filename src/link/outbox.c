@@ -6,7 +6,11 @@
 
 #include <string.h>
 
-#define BATCH_TAIL 8 /* "]}}" and some air */
+/* `],"head":{"seq":…,"sha256":"…"}}}` with the longest seq, and some air. */
+#define BATCH_TAIL (56 + CHAIN_HEX)
+
+_Static_assert(LIMIT_EVENT + 128 + BATCH_TAIL <= LIMIT_MESSAGE,
+               "an event, what stands before it and the chain's head are a message");
 
 void outbox_start(struct outbox *outbox)
 {
@@ -147,6 +151,25 @@ static enum err add_stand_in(struct outbox *outbox, struct journal *journal, str
     return OK;
 }
 
+/* The chain's head after the batch: of the record whose event was read last, whatever stands for it on the wire. */
+static enum err write_head(const struct outbox *outbox, struct journal *journal,
+                           struct json_writer *w)
+{
+    struct chain_hash hash;
+    char hex[CHAIN_HEX + 1];
+    enum err err = journal_head(journal, &outbox->cursor, &hash);
+
+    if (err != OK)
+        return err;
+    chain_hash_write(&hash, hex);
+    json_key(w, "head");
+    json_object(w);
+    json_put_u64(w, "seq", outbox->sent);
+    json_put_text(w, "sha256", hex);
+    json_object_end(w);
+    return OK;
+}
+
 /* --- batches ------------------------------------------------------------------------------------------------------- */
 
 /* Adds the next event when it fits into `max` bytes with the end of the message. */
@@ -199,10 +222,11 @@ enum err outbox_write(struct outbox *outbox, struct journal *journal, struct out
            outbox->sent + 1 != outbox->oversize_seq)
         err = add_event(outbox, journal, &w, max);
     json_array_end(&w);
+    err = CHAIN_BUILT_IN ? write_head(outbox, journal, &w) : OK;
     json_object_end(&w);
     rpc_end(&w);
     outbox->batch_first = first;
-    return OK;
+    return err;
 }
 
 void outbox_too_large(struct outbox *outbox)

@@ -75,6 +75,12 @@ static void journal_daemon_event_has_neither_run_nor_step(void **state)
                               "\"type\":\"daemon.stopped\",\"data\":{}}");
 }
 
+#if CHAIN_BUILT_IN
+#define PREV(digits) "\"prev\":\"" digits "\","
+#else
+#define PREV(digits) ""
+#endif
+
 static void journal_lines_have_the_documented_form(void **state)
 {
     size_t length, at;
@@ -86,13 +92,18 @@ static void journal_lines_have_the_documented_form(void **state)
     assert_int_equal(rig_lines(), 2);
     at = rig_line(0, &length);
     snprintf(text, sizeof text, "%.*s", (int)length, rig.file + at);
-    assert_string_equal(text + RECORD_COLUMN,
-                        "{\"batch\":1,\"synced\":0,\"segment\":{\"format\":1,\"number\":1,"
-                        "\"daemon_id\":\"d-test\",\"first_seq\":1,\"previous_size\":0}}\n");
+#define ZEROS "0000000000000000"
+    assert_string_equal(
+        text + RECORD_COLUMN,
+        "{\"batch\":1,\"synced\":0," PREV(
+            ZEROS ZEROS ZEROS
+                ZEROS) "\"segment\":{\"format\":1,\"number\":1,"
+                       "\"daemon_id\":\"d-test\",\"first_seq\":1,\"previous_size\":0}}\n");
     at = rig_line(1, &length);
     snprintf(text, sizeof text, "%.*s", (int)length, rig.file + at);
     assert_non_null(strstr(text, " {\"batch\":2,\"synced\":"));
     assert_non_null(strstr(text, ",\"event\":{\"seq\":1,"));
+    assert_int_equal(strstr(text, ",\"prev\":\"") != NULL, CHAIN_BUILT_IN);
 }
 
 static void journal_replay_gives_what_was_appended(void **state)
