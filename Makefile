@@ -126,7 +126,7 @@ savedefconfig: $(B)/.config ## write what differs from the defaults to $(B)/defc
 # --- dependencies --------------------------------------------------------------------------
 
 # mbedTLS is compiled for what the configuration wants of it, each in a place of its own.
-MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls,hash)
+MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls$(if $(CONFIG_TLS_1_2),-12)$(if $(CONFIG_TLS_RSA),-rsa)$(if $(CONFIG_TLS_CHACHA20),-chacha)$(if $(CONFIG_TLS_CRL),-crl),hash)
 ifeq ($(DEPS),system)
 DEPS_PKGS   := $(if $(CONFIG_TLS),mbedtls mbedx509) mbedcrypto libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
 DEPS_STAMPS := $(B)/deps-system-$(words $(DEPS_PKGS)).mk
@@ -180,7 +180,8 @@ PORT_OWN := $(wildcard port/$(PORT)/*.c)
 PORT_SRC := $(filter-out $(PORT_OWN:port/$(PORT)/%=port/posix/%),$(PORT_SRC)) $(PORT_OWN)
 endif
 OFF := $(if $(CONFIG_GATEWAY),,gateway) $(if $(CONFIG_CLI),,cli)
-SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(if $(CONFIG_TLS),,src/link/tls.c),$(wildcard src/*/*.c))
+TLS_OFF := $(if $(CONFIG_TLS),src/link/tls_none.c,$(filter-out %/tls_options.c %/tls_none.c,$(wildcard src/link/tls*.c)))
+SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(TLS_OFF),$(wildcard src/*/*.c))
 MAINS := $(filter %/main.c,$(SRC))
 LIB_SRC := $(filter-out $(MAINS),$(SRC)) $(PORT_SRC)
 
@@ -190,7 +191,7 @@ PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
 FAULT_DAEMON  := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon-fault)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%, \
-	$(filter-out $(foreach o,$(OFF),tests/unit/test_$(o)%),$(wildcard tests/unit/test_*.c)))
+	$(filter-out $(foreach o,$(OFF),tests/unit/test_$(o)%) $(if $(CONFIG_TLS),,tests/unit/test_link_tls%),$(wildcard tests/unit/test_*.c)))
 UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))

@@ -31,6 +31,7 @@ void daemon_link_options(struct daemon *daemon)
         memcpy(options->urls, daemon->project.gateway_urls, sizeof options->urls);
         options->url_count = daemon->project.gateway_url_count;
     }
+    options->tls = flags->tls;
     (void)str_copy(str_of(token), options->token_file, sizeof options->token_file);
     options->backoff_initial_ms = flags->reconnect_first_ms;
     options->backoff_max_ms = flags->reconnect_longest_ms;

@@ -10,18 +10,30 @@ const char options_help[] =
     "charter-daemon: runs Charter workflows of one project\n"
     "\n"
     "  charter-daemon start [--project-path DIR] [--gateway URL]... [--token-file FILE] [--background]\n"
-    "                       [--log-level error|warning|info|debug] [--log-format text|json]\n"
+    "                       [--tls-FLAG VALUE]... [--log-level error|warning|info|debug] [--log-format text|json]\n"
     "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n"
     "  charter-daemon limits                        prints what memory is reserved for what\n"
     "  charter-daemon --version | --help\n"
     "\n"
     "  --project-path DIR  the project (CHARTER_PROJECT_PATH; default: the current directory)\n"
-    "  --gateway URL       http:// or ws:// address of the gateway (CHARTER_GATEWAY; default: charter.yml's); several are\n"
-    "                      doors to one gateway. Without one the daemon works locally and keeps events.\n"
+    "  --gateway URL       http://, https://, ws:// or wss:// address of the gateway (CHARTER_GATEWAY; default:\n"
+    "                      charter.yml's); several are doors to one gateway. Without one the daemon works locally and\n"
+    "                      keeps events.\n"
     "  --token-file FILE   file with the bearer token for the gateway (CHARTER_TOKEN_FILE)\n"
     "  --reconnect-ms A,B  how long to wait before the gateway is dialled again: at random below A milliseconds after the\n"
     "                      first failure, below twice that after the next, never above B (CHARTER_RECONNECT_MS; default:\n"
     "                      1000,300000)\n"
+    "  --tls-ca FILE|DIR   certificates of the CAs that may vouch for the gateway (CHARTER_TLS_CA; default: the system's,\n"
+    "                      or what SSL_CERT_FILE or SSL_CERT_DIR name)\n"
+    "  --tls-pin P         sha256//BASE64 of the gateway's public key; one of several must match (CHARTER_TLS_PIN, with\n"
+    "                      \";\" between several). Without --tls-ca and --tls-crl a pin replaces the CA.\n"
+    "  --tls-cert FILE, --tls-key FILE\n"
+    "                      the daemon's own certificate, with what stands between it and its CA, and its key\n"
+    "                      (CHARTER_TLS_CERT, CHARTER_TLS_KEY)\n"
+    "  --tls-crl FILE      lists of revoked certificates (CHARTER_TLS_CRL); the issuer of the gateway's must be among them\n"
+    "  --tls-min V         lowest version of TLS, 1.2 or 1.3 (CHARTER_TLS_MIN; default: 1.2)\n"
+    "                      Names and dates of certificates are always checked. All these files are read anew for each\n"
+    "                      connection.\n"
     "  --background        detach from the terminal when ready\n"
     "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
     "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
@@ -95,11 +107,29 @@ static bool set_format(struct options *options, const char *value)
            complain("--log-format must be text or json", value);
 }
 
+static bool set_tls(struct options *options, const char *flag, const char *value)
+{
+    char bytes[LIMIT_URL + 128];
+    struct out out = OUT_ON(bytes);
+    const char *reason;
+
+    if (tls_option_take(&options->tls, str_of(flag), value, &reason))
+        return true;
+    out_format(&out, "%s %.*s", flag, STR_ARG(str_head(str_of(value), LIMIT_URL)));
+    return complain(out_cstr(&out), reason);
+}
+
 enum flag {
     FLAG_PROJECT,
     FLAG_GATEWAY,
     FLAG_TOKEN,
     FLAG_RECONNECT,
+    FLAG_TLS_CA,
+    FLAG_TLS_PIN,
+    FLAG_TLS_CERT,
+    FLAG_TLS_KEY,
+    FLAG_TLS_CRL,
+    FLAG_TLS_MIN,
     FLAG_LEVEL,
     FLAG_FORMAT,
     FLAG_BACKGROUND,
@@ -114,6 +144,12 @@ static const struct {
     [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
     [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true},
     [FLAG_RECONNECT] = {"--reconnect-ms", "CHARTER_RECONNECT_MS", true, true},
+    [FLAG_TLS_CA] = {"--tls-ca", "CHARTER_TLS_CA", true, true},
+    [FLAG_TLS_PIN] = {"--tls-pin", "CHARTER_TLS_PIN", true, true},
+    [FLAG_TLS_CERT] = {"--tls-cert", "CHARTER_TLS_CERT", true, true},
+    [FLAG_TLS_KEY] = {"--tls-key", "CHARTER_TLS_KEY", true, true},
+    [FLAG_TLS_CRL] = {"--tls-crl", "CHARTER_TLS_CRL", true, true},
+    [FLAG_TLS_MIN] = {"--tls-min", "CHARTER_TLS_MIN", true, true},
     [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false},
     [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false},
     [FLAG_BACKGROUND] = {"--background", NULL, false, true},
@@ -130,6 +166,13 @@ static bool apply(struct options *options, enum flag flag, const char *value)
         return set_path(options->token_file, value, "--token-file");
     case FLAG_RECONNECT:
         return set_reconnect(options, value);
+    case FLAG_TLS_CA:
+    case FLAG_TLS_PIN:
+    case FLAG_TLS_CERT:
+    case FLAG_TLS_KEY:
+    case FLAG_TLS_CRL:
+    case FLAG_TLS_MIN:
+        return set_tls(options, flags[flag].name, value);
     case FLAG_LEVEL:
         return set_level(options, value);
     case FLAG_FORMAT:
@@ -233,5 +276,8 @@ bool options_read(struct options *options, int argc, char **argv)
     }
     if (options->command != COMMAND_START && options->command != COMMAND_CHECK)
         return true;
-    return read_environment(options, seen) && make_absolute(options);
+    if (!read_environment(options, seen) || !make_absolute(options))
+        return false;
+    const char *reason;
+    return tls_options_are_good(&options->tls, &reason) || complain(reason, "");
 }

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "link/tls_options.h"
 
 #define OPTIONS_URLS 4
 
@@ -15,6 +16,7 @@ struct options {
     char gateways[OPTIONS_URLS][LIMIT_URL];
     size_t gateway_count;
     char token_file[LIMIT_PATH];
+    struct tls_options tls;
     int64_t reconnect_first_ms, reconnect_longest_ms; /* 0: the contract's */
     bool background;
     enum log_level log_level;

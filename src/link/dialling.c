@@ -81,7 +81,7 @@ static void on_done(struct dial *dial, enum err err, int fd)
         return;
     }
     port_tune_tcp(fd, LINK_HEARTBEAT_S, LINK_WRITE_MS);
-    link_attach(link, transport_tcp(fd));
+    link_connected(link, fd);
 }
 
 void link_dial(struct link *link)
@@ -95,7 +95,7 @@ void link_dial(struct link *link)
     if (url_read(str_of(text), &link->url, &reason) != OK)
         link_lost(link, LINK_AFTER_SLOW, "the gateway's URL \"%.200s\" cannot be used: %s", text,
                   reason);
-    else if (link->url.secure)
+    else if (link->url.secure && !TLS_IS_BUILT)
         link_lost(link, LINK_AFTER_SLOW,
                   "the gateway's URL \"%.200s\" cannot be used: this build has no TLS", text);
     else if (dial_start(&link->dial, link->loop, &link->url, LINK_DEADLINE_MS, &handler) != OK)
@@ -109,7 +109,7 @@ bool link_url_is_good(const char *url, const char **reason)
     if (url_read(str_of(url), &read, reason) != OK)
         return false;
     *reason = "this build has no TLS";
-    return !read.secure;
+    return !read.secure || TLS_IS_BUILT;
 }
 
 /* --- the opening handshake ------------------------------------------------------------------------------------------ */

@@ -51,7 +51,8 @@ static void connection_failed(struct link *link, enum err err)
         link_lost(link, LINK_AFTER_BACKOFF,
                   "the gateway ended the connection without a close frame");
     else
-        link_lost(link, LINK_AFTER_BACKOFF, "the connection failed: %s", port_last_error());
+        link_lost(link, LINK_AFTER_BACKOFF, "the connection failed: %s",
+                  transport_error(&link->transport));
 }
 
 static void hear(struct link *link)
@@ -151,13 +152,14 @@ static void take_upgrade(struct link *link)
     if (err == ERR_AGAIN)
         return;
     if (err != OK) {
-        link_end_upgrade(link, err == ERR_END ? NULL : port_last_error());
+        link_end_upgrade(link, err == ERR_END ? NULL : transport_error(&link->transport));
         return;
     }
     err = upgrade_feed(&link->upgrade, ws_input(&link->ws), &taken);
     ws_skip(&link->ws, taken);
     switch (err) {
-    case ERR_AGAIN:
+    case ERR_AGAIN: /* the transport may hold more, which no select() tells */
+        loop_timer_set(link->loop, &link->again, link->loop->now_ms);
         return;
     case ERR_REFUSED:
         take_refusal(link);
@@ -179,6 +181,10 @@ void link_on_ready(struct loop_fd *node, unsigned ready)
 {
     struct link *link = node->context;
 
+    if (link->state == LINK_SECURING) {
+        link_secure(link);
+        return;
+    }
     /* Writing waits for the commit, which ends this turn. */
     if ((ready & link->transport.recv_wants) == 0)
         return;
@@ -192,6 +198,12 @@ void link_on_again(struct loop_timer *timer)
 {
     struct link *link = timer->context;
 
-    if (link_has_socket(link) && link->state != LINK_UPGRADING)
+    if (!link_has_socket(link))
+        return;
+    if (link->state == LINK_SECURING)
+        link_secure(link);
+    else if (link->state == LINK_UPGRADING)
+        take_upgrade(link);
+    else
         take_input(link);
 }

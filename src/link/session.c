@@ -50,6 +50,8 @@ static void drop_connection(struct link *link)
 {
     dial_cancel(&link->dial);
     if (link_has_socket(link)) {
+        transport_end(&link->transport);
+        tls_end(&link->tls);
         loop_remove(link->loop, &link->socket);
         port_close(link->socket.fd);
     }
@@ -140,6 +142,8 @@ static void peer_end(struct rpc_peer *peer, bool ok)
 
 static void take_options(struct link *link, const struct link_options *options)
 {
+    if (memcmp(&link->options.tls, &options->tls, sizeof options->tls) != 0)
+        tls_forget(&link->tls);
     link->options = *options;
     link->backoff.initial_ms =
         options->backoff_initial_ms > 0 ? options->backoff_initial_ms : BACKOFF_INITIAL_MS;
@@ -153,6 +157,7 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
     memset(link, 0, offsetof(struct link, queue));
     queue_clear(&link->queue);
     link->queue.begun = false;
+    tls_clear(&link->tls);
     link->loop = loop;
     link->journal = journal;
     link->host = *host;
@@ -182,16 +187,22 @@ void link_end(struct link *link)
     ws_free(&link->ws);
 }
 
+bool link_watch(struct link *link, int fd)
+{
+    link->socket = (struct loop_fd){
+        .fd = fd, .wanted = PORT_READABLE, .on_ready = link_on_ready, .context = link};
+    if (loop_add(link->loop, &link->socket) == OK)
+        return true;
+    port_close(fd);
+    link_lost(link, LINK_AFTER_BACKOFF, "no room in the loop for the connection");
+    return false;
+}
+
 void link_attach(struct link *link, struct transport transport)
 {
     link->transport = transport;
-    link->socket = (struct loop_fd){
-        .fd = transport.fd, .wanted = PORT_READABLE, .on_ready = link_on_ready, .context = link};
-    if (loop_add(link->loop, &link->socket) != OK) {
-        port_close(transport.fd);
-        link_lost(link, LINK_AFTER_BACKOFF, "no room in the loop for the connection");
+    if (!link_has_socket(link) && !link_watch(link, transport.fd))
         return;
-    }
     ws_reset(&link->ws, &link->transport, link->message, LIMIT_MESSAGE);
     queue_clear(&link->queue);
     link->request_sent = 0;

@@ -8,11 +8,12 @@
 #include "link/outbox.h"
 #include "link/queue.h"
 #include "link/state.h"
+#include "link/tls.h"
 #include "link/transport.h"
 #include "link/upgrade.h"
 #include "link/ws.h"
 
-#define LINK_DEADLINE_MS 10000  /* resolve, connect, upgrade, hello: each */
+#define LINK_DEADLINE_MS 10000  /* resolve, connect, TLS, upgrade, hello: each */
 #define LINK_WRITE_MS 30000     /* a write without progress */
 #define LINK_CLOSE_MS 2000      /* the close handshake */
 #define LINK_HEARTBEAT_S 30     /* where the gateway names none */
@@ -87,6 +88,7 @@ struct link {
     char last_error[LINK_ERROR];
     struct queue queue;
     char message[LIMIT_MESSAGE > UPGRADE_HEAD_MAX ? LIMIT_MESSAGE : UPGRADE_HEAD_MAX];
+    struct tls tls; /* last: its pool is the larger part of it */
 };
 
 /* --- session.c: the connection's life --------------------------------------------------------------------------- */
@@ -105,8 +107,17 @@ void link_lost(struct link *link, enum link_after after, const char *format, ...
  * last_error. */
 void link_close(struct link *link, unsigned code, const char *reason, enum link_after after,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The socket goes into the loop; false: there is no room, it is closed and the connection lost. */
+bool link_watch(struct link *link, int fd);
 /* An open transport takes the place of a dialled one: the opening handshake is the next step. */
 void link_attach(struct link *link, struct transport transport);
+
+/* --- securing.c: TLS between the two ----------------------------------------------------------------------------- */
+
+/* A socket is connected, directly or through a proxy: TLS where the URL wants it, then the opening handshake. */
+void link_connected(struct link *link, int fd);
+/* The next step of the TLS handshake. */
+void link_secure(struct link *link);
 
 /* --- receive.c, transmit.c, timing.c: what moves it -------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* The states of the link and what leads from one to the next; pure.
  *
+ *                                                                   SECURING
+ *                                                              SECURE ▲     │ OPENED
  *      OFF ──CONFIGURED──▶ WAITING ──DUE──▶ RESOLVING ──RESOLVED──▶ CONNECTING ──OPENED──▶ UPGRADING
  *                             ▲                 │                       │                     │ UPGRADED
  *                             │◀─────LOST───────┴───────────────────────┴─────────────────────┤
@@ -17,7 +19,8 @@ enum link_event {
     LINK_EVENT_CONFIGURED, /* there is a gateway to dial */
     LINK_EVENT_DUE,        /* the wait is over */
     LINK_EVENT_RESOLVED,
-    LINK_EVENT_OPENED, /* TCP is connected */
+    LINK_EVENT_SECURE, /* TCP is connected: TLS begins */
+    LINK_EVENT_OPENED, /* the transport is open */
     LINK_EVENT_UPGRADED,
     LINK_EVENT_WELCOME, /* hello was answered */
     LINK_EVENT_CLOSE,   /* we begin the close handshake */

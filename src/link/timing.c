@@ -37,6 +37,7 @@ static int64_t next_deadline(const struct link *link)
     case LINK_WAITING:
         return link->token_watch_ms != 0 ? earlier(link->next_try_ms, link->token_watch_ms)
                                          : link->next_try_ms;
+    case LINK_SECURING:
     case LINK_UPGRADING:
     case LINK_HELLO:
         return earlier(at, link->state_at_ms + LINK_DEADLINE_MS);
@@ -93,6 +94,11 @@ void link_on_timer(struct loop_timer *timer)
             ping(link);
     } else if (now < next_deadline(link)) {
         /* set for an earlier state */
+    } else if (link->state == LINK_SECURING) {
+        link_lost(
+            link, LINK_AFTER_BACKOFF,
+            "TLS: %s did not finish the handshake within %d s; is there a TLS server on port %u?",
+            link->url.host, LINK_DEADLINE_MS / 1000, link->url.port);
     } else if (link->state == LINK_UPGRADING) {
         link_end_upgrade(link, "no answer within 10 s");
     } else if (link->state == LINK_HELLO) {

@@ -102,6 +102,8 @@ static enum err write_some(struct link *link)
 
 void link_write_out(struct link *link)
 {
+    if (link->state == LINK_SECURING)
+        return;
     unsigned wanted = link->is_held || link->ws.close_received ? 0 : link->transport.recv_wants;
 
     if (!link->write_failed) {
@@ -113,7 +115,7 @@ void link_write_out(struct link *link)
             /* The reason may stand in what was not read yet: a close frame, the body of a refusal. */
             link->write_failed = true;
             link->failed_ms = link->loop->now_ms;
-            link_set_error(link, "the connection failed: %s", port_last_error());
+            link_set_error(link, "the connection failed: %s", transport_error(&link->transport));
         }
     }
     if (ws_close_is_sent(&link->ws) && link->ws.close_received) {

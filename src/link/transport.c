@@ -23,3 +23,15 @@ struct transport transport_tcp(int fd)
                               .send_wants = PORT_WRITABLE,
                               .fd = fd};
 }
+
+const char *transport_error(const struct transport *transport)
+{
+    return transport->error != NULL ? transport->error : port_last_error();
+}
+
+void transport_end(struct transport *transport)
+{
+    if (transport->end != NULL)
+        transport->end(transport);
+    transport->end = NULL;
+}

@@ -307,15 +307,16 @@ static void backoff_minimum_and_slowest_pace(void **state)
 
 static void link_states_cover_the_whole_product(void **state)
 {
-    /* Rows are states, columns events; '.' stays. O W R C U H X K S T: off, waiting, resolving, connecting, upgrading,
-     * hello, connected, closing, superseded, retired.          C D R O U W C L E S R */
-    static const char letters[] = "OWRCUHXKST";
+    /* Rows are states, columns events; '.' stays. O W R C I U H X K S T: off, waiting, resolving, connecting, securing,
+     * upgrading, hello, connected, closing, superseded, retired.  C D R S O U W C L E S R */
+    static const char letters[] = "OWRCIUHXKST";
     static const char *const table[LINK_STATES] = {
-        [LINK_OFF] = "W........ST",        [LINK_WAITING] = ".R......OST",
-        [LINK_RESOLVING] = "..C....WOST",  [LINK_CONNECTING] = "...U...WOST",
-        [LINK_UPGRADING] = "....H..WOST",  [LINK_HELLO] = ".....XKWOST",
-        [LINK_CONNECTED] = "......KWOST",  [LINK_CLOSING] = ".......WOST",
-        [LINK_SUPERSEDED] = "...........", [LINK_RETIRED] = "...........",
+        [LINK_OFF] = "W.........ST",       [LINK_WAITING] = ".R.......OST",
+        [LINK_RESOLVING] = "..C.....WOST", [LINK_CONNECTING] = "...IU...WOST",
+        [LINK_SECURING] = "....U...WOST",  [LINK_UPGRADING] = ".....H..WOST",
+        [LINK_HELLO] = "......XKWOST",     [LINK_CONNECTED] = ".......KWOST",
+        [LINK_CLOSING] = "........WOST",   [LINK_SUPERSEDED] = "............",
+        [LINK_RETIRED] = "............",
     };
     (void)state;
     for (unsigned from = 0; from < LINK_STATES; from++)
