@@ -158,7 +158,10 @@ enum err port_accept(int listener, int *fd);
 enum err port_connect_tcp(const struct port_address *address, int *fd);
 enum err port_connected(int fd);
 /* No delay; keepalive after so many idle seconds, and, where the platform has it, the time after
- * which unacknowledged data kills the connection; 0: as the system does it. */
+ * which unacknowledged data kills the connection; 0: as the system does it.  Where the platform can,
+ * it takes only so many bytes ahead of what the network does: on a slow one, megabytes of its
+ * buffers would stand before whatever is urgent. */
+#define PORT_TCP_UNSENT 16384
 void port_tune_tcp(int fd, int keepalive_s, int user_timeout_ms);
 /* Shuts the sending side down: the peer reads the end. */
 void port_shutdown_write(int fd);

@@ -255,6 +255,10 @@ void port_tune_tcp(int fd, int keepalive_s, int user_timeout_ms)
 #else
     (void)user_timeout_ms;
 #endif
+#ifdef TCP_NOTSENT_LOWAT
+    int unsent = PORT_TCP_UNSENT;
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+#endif
 }
 
 void port_shutdown_write(int fd)
