@@ -1,5 +1,5 @@
-/* What the journal may forget (contract §4): segments whose events are all acknowledged and that no unfinished run needs.  Ended runs keep theirs
- * while there is room; over half of the limit the oldest of them give way. */
+/* What the journal may forget (contract §4): segments whose events are all acknowledged, once what unfinished runs need of them has been carried
+ * on.  Nothing goes while there is room; over half of the limit the oldest segments do, and the ended runs that stand in them. */
 #include "daemon/daemon.h"
 
 #include "base/log.h"
@@ -26,29 +26,38 @@ static uint32_t first_unacknowledged(const struct daemon *daemon)
     return journal->segments[i].number;
 }
 
-static uint32_t first_wanted_by_runs(const struct daemon *daemon)
+static void let_ended_go(struct daemon *daemon, uint32_t segment)
 {
-    uint32_t first = UINT32_MAX;
-
-    for (size_t i = 0; i < LIMIT_RUNS; i++) {
-        const struct run *run = &daemon->engine.table.runs[i];
-        if (run->status != RUN_NONE && run->created.segment < first)
-            first = run->created.segment;
-    }
-    return first;
-}
-
-static struct ended_run *oldest_ended(struct daemon *daemon)
-{
-    struct ended_run *oldest = NULL;
-
     for (size_t i = 0; i < LIMIT_RETAIN_RUNS; i++) {
         struct ended_run *ended = &daemon->engine.table.ended[i];
-        if (ended->status != RUN_NONE &&
-            (oldest == NULL || ended->created_seq < oldest->created_seq))
-            oldest = ended;
+        if (ended->status == RUN_NONE || ended->needs > segment)
+            continue;
+        log_debug("journal", "run %s is retained no longer: the journal needs the space",
+                  ended->id);
+        ended->status = RUN_NONE;
+        daemon->engine.remover_wanted = true;
     }
-    return oldest;
+}
+
+/* What unfinished runs need of the segment has been carried out of it, and is on disk. */
+static bool is_free_of_runs(struct daemon *daemon, uint32_t segment)
+{
+    struct journal *journal = &daemon->journal;
+    int64_t bytes = journal_bytes(journal);
+
+    /* Where most of the journal is needed, carrying it round and round would wear the disk and free nothing. */
+    if (engine_live_bytes(&daemon->engine) > bytes / 4 * 3)
+        return false;
+    switch (engine_carry(&daemon->engine, segment)) {
+    case CARRY_DONE:
+        return !journal->urgent;
+    case CARRY_GOES_ON:
+        loop_wake(&daemon->loop);
+        return false;
+    case CARRY_FAILED:
+        break;
+    }
+    return false;
 }
 
 void daemon_retain(struct daemon *daemon)
@@ -57,35 +66,28 @@ void daemon_retain(struct daemon *daemon)
 
     if (journal->segment_count < 2 || journal_bytes(journal) <= journal->limit / 2)
         return;
-    uint32_t acked = first_unacknowledged(daemon), wanted = first_wanted_by_runs(daemon);
-    uint32_t until = acked < wanted ? acked : wanted;
     uint32_t oldest = journal->segments[0].number;
-    if (until <= oldest)
+    if (first_unacknowledged(daemon) <= oldest || engine_is_reading(&daemon->engine))
         return;
     if (!journal_can_forget(journal)) {
         if (journal_want_room(journal))
             loop_wake(&daemon->loop);
         return;
     }
+    if (!is_free_of_runs(daemon, oldest))
+        return;
     /* One segment a turn: the work stays bounded, and the next turn looks again. */
-    struct ended_run *ended;
-    while ((ended = oldest_ended(daemon)) != NULL && ended->created.segment <= oldest) {
-        log_debug("journal", "run %s is retained no longer: the journal needs the space",
-                  ended->id);
-        ended->status = RUN_NONE;
-        daemon->engine.remover_wanted = true;
-    }
+    let_ended_go(daemon, oldest);
     if (journal_forget(journal, oldest + 1) != OK)
         log_warning("journal", "segment %u could not be removed", oldest);
-    else if (journal_bytes(journal) > journal->limit / 16 * 15)
-        loop_wake(&daemon->loop); /* runs are refused meanwhile: nothing else may wake us */
+    else if (journal_bytes(journal) > journal->limit / 2)
+        loop_wake(&daemon->loop);
     engine_clean_up(&daemon->engine);
 }
 
 void daemon_on_segment(void *context)
 {
     struct daemon *daemon = context;
-    const struct command_table *commands = &daemon->engine.commands;
     struct json_writer *memo;
 
     /* That a daemon is running must not be forgotten with the segment that says that it started. */
@@ -94,16 +96,5 @@ void daemon_on_segment(void *context)
     json_put_text(memo, "running", CHARTER_VERSION);
     if (journal_end(&daemon->journal, true, NULL, NULL) != OK)
         return;
-    for (size_t i = 0; i < LIMIT_COMMAND_KEYS; i++) {
-        /* From the oldest on, so that replay fills the table in the same order. */
-        const struct command_entry *entry =
-            &commands->entries[(commands->next + i) % LIMIT_COMMAND_KEYS];
-        if (entry->seq == 0)
-            continue;
-        if (journal_begin_memo(&daemon->journal, &memo) != OK)
-            return;
-        command_write_entry(memo, entry);
-        if (journal_end(&daemon->journal, true, NULL, NULL) != OK)
-            return;
-    }
+    checkpoint_write(&daemon->engine);
 }

@@ -152,6 +152,12 @@ void journal_drop(struct journal *journal)
     journal->writing = JOURNAL_IDLE;
 }
 
+size_t journal_length(const struct journal *journal)
+{
+    ASSERT(journal->writing == JOURNAL_MEMO && !journal->has_event);
+    return journal->out.n - journal->event_start;
+}
+
 static bool can_be_read_back(const struct journal *journal)
 {
     struct str line = str_from(out_view(&journal->out), journal->record_start);
@@ -168,7 +174,7 @@ enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq, struct j
     ASSERT(journal->writing != JOURNAL_IDLE);
     if (journal->writing == JOURNAL_EVENT) {
         end_event(journal);
-    } else {
+    } else if (journal->writing == JOURNAL_MEMO) {
         ASSERT(w->depth == 2);
         json_object_end(w);
         if (!journal->has_event)
@@ -228,6 +234,26 @@ static enum err sync_batch(struct journal *journal)
     return OK;
 }
 
+/* What a start needs that reads from this segment on, and the mark that says that all of it is there. */
+static void append_checkpoint(struct journal *journal)
+{
+    uint64_t before = journal->records;
+    journal->has_checkpoint = true;
+    journal->in_on_segment = true;
+    journal->on_segment(journal->on_segment_context);
+    if (journal->has_checkpoint && begin(journal) == OK) {
+        record_write_mark(&journal->writer, journal->records - before);
+        journal->writing = JOURNAL_MARK;
+        (void)journal_end(journal, true, NULL, NULL);
+    }
+    journal->in_on_segment = false;
+    ASSERT(journal->writing == JOURNAL_IDLE);
+    /* A checkpoint that fills a segment must not be followed by nothing but the next one. */
+    int64_t size = journal->written + (int64_t)journal->out.n;
+    if (journal->switch_at < size + journal->segment_limit / 2)
+        journal->switch_at = size + journal->segment_limit / 2;
+}
+
 /* Everything is synced and the buffer empty. */
 static enum err switch_segment(struct journal *journal, int64_t now_ms)
 {
@@ -238,13 +264,10 @@ static enum err switch_segment(struct journal *journal, int64_t now_ms)
         return journal->failed ? ERR_IO : OK;
     }
     journal->cramped = false;
-    journal->has_checkpoint = true;
-    if (journal->on_segment != NULL) {
-        journal->in_on_segment = true;
-        journal->on_segment(journal->on_segment_context);
-        journal->in_on_segment = false;
-    }
-    ASSERT(journal->writing == JOURNAL_IDLE);
+    if (journal->on_segment != NULL)
+        append_checkpoint(journal);
+    else
+        journal->has_checkpoint = true;
     return journal->failed ? ERR_IO : OK;
 }
 

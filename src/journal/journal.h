@@ -14,6 +14,10 @@
  * where head_sha256 is the hash of the record of event first_seq - 1, so that this one can be checked when its segment has
  * gone; and keeps that place in every later format, so that an older daemon knows what it must not touch.
  *
+ * Behind the head of every segment but the first stands a checkpoint: the memos that the journal's owner needs to know all that
+ * came before, and then a mark, `"checkpoint":{"records":12}`, which says that they are all there.  Opening replays from the
+ * newest checkpoint that is whole: the time that it takes does not grow with the history.
+ *
  * Recovery.  A bad record (checksum, form, order, no line feed) at offset P is a torn tail when no valid record of a later
  * batch stands anywhere behind it: none in its segment that says synced > P, none at all in later segments, since a
  * segment is begun only when the one before it is wholly synced.  Then everything from P on goes, before the first append.
@@ -59,9 +63,9 @@ struct journal {
      * JSON.  The owner sets it before or after journal_open(), which leaves it alone; may be NULL. */
     void (*mask)(void *context, char *text, size_t *n);
     void *mask_context;
-    /* Called by journal_commit() right after it has begun a segment: appends the memos that a later start needs when
-     * older segments have gone.  They wait for the next sync, whatever its reason; until then journal_forget() removes
-     * nothing.  Set like `mask`; may be NULL. */
+    /* Called by journal_commit() right after it has begun a segment: appends the checkpoint, memos that say all that a
+     * later start must know of older segments.  They wait for the next sync, whatever its reason; until then
+     * journal_forget() removes nothing.  Set like `mask`; may be NULL: then no checkpoint is written, and a start reads everything. */
     void (*on_segment)(void *context);
     void *on_segment_context;
 
@@ -92,7 +96,7 @@ struct journal {
     bool has_checkpoint;  /* all of the callback's appends to the newest segment went through */
     bool directory_dirty; /* a removed segment's name may still come back */
     /* the record being written */
-    enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO } writing;
+    enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO, JOURNAL_MARK } writing;
     bool has_event;
     struct out out; /* on `buffer` */
     struct json_writer writer;
@@ -115,9 +119,9 @@ struct journal_report {
     int64_t cut_bytes; /* torn tail that was cut: 0 for none; `text` tells */
 };
 
-/* Opens (and makes) the directory, reads every record in order through `on_record` (borrowed for the call, which must not
- * touch the journal), cuts a torn tail and is ready to append.  ERR_DAMAGED: a bad record in the middle, a missing segment,
- * a contradiction; ERR_UNSUPPORTED: a newer format; in both nothing was touched and `report` says where.  ERR_IO,
+/* Opens (and makes) the directory, passes every record from the newest whole checkpoint on, in order, to `on_record` (borrowed
+ * for the call, which must not touch the journal), cuts a torn tail and is ready to append.  Of older segments only the heads and the sizes
+ * are looked at; what is bad in them shows when it is read.  ERR_DAMAGED: a bad record in the middle, a missing segment, a contradiction; ERR_UNSUPPORTED: a newer format; in both nothing was touched and `report` says where.  ERR_IO,
  * ERR_NO_SPACE, ERR_READ_ONLY: storage.  ERR_TOO_LARGE: a name that does not fit.  An error from on_record ends the replay and
  * comes out.  After any failure the journal is closed.  `daemon_id` goes into new segments' heads.
  *
@@ -158,6 +162,8 @@ enum err journal_begin_memo(struct journal *journal, struct json_writer **memo);
 enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq,
                      struct journal_place *place);
 void journal_drop(struct journal *journal);
+/* Bytes so far from where the place of the record being written will begin: for places inside a memo. */
+size_t journal_length(const struct journal *journal);
 
 /* Writes what is buffered and syncs, when something urgent waits or a lazy record is due at now_ms (monotonic); else does
  * nothing.  Begins a new segment when the newest is full, after the sync; where that fails for want of space, the newest goes on
@@ -192,6 +198,13 @@ enum err journal_head(struct journal *journal, const struct journal_cursor *curs
  * yet: to decide with, never to be told before the next commit.  ERR_NOT_FOUND: held no longer; ERR_FULL: no room in `to`;
  * ERR_DAMAGED, ERR_IO. */
 enum err journal_read(struct journal *journal, struct journal_place place, struct out *to);
+/* The same, of what is in a whole record whose checksum has just held; ERR_DAMAGED where it does not. */
+enum err journal_copy(struct journal *journal, struct journal_place place, struct out *to);
+/* Reading records as a start does, memos and checkpoints included: from the segment that has event `seq`, or could have it, to the end of what
+ * is synced (ERR_END).  The record's views are good until the journal is used again. */
+struct journal_cursor journal_cursor_at(const struct journal *journal, uint64_t seq);
+enum err journal_next_record(struct journal *journal, struct journal_cursor *cursor,
+                             struct journal_record *record);
 /* For the copy of a journal in a forked helper, whose descriptors are gone: what is synced can be read on, by the segments' names.
  * Nothing else may be done with it. */
 void journal_detach(struct journal *journal);

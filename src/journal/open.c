@@ -10,26 +10,45 @@
 
 #include <inttypes.h>
 
-/* Before anything else is believed: no segment is of a newer format, and none is missing. */
-static enum err survey(struct replay *replay)
+static enum err too_new(const struct replay *replay, size_t index, const struct record_head *head)
+{
+    char fact[96];
+    struct out text = OUT_ON(fact);
+    out_format(&text, "format %" PRId64 " is newer than this daemon, which reads %d", head->format,
+               RECORD_FORMAT);
+    replay_describe(replay, index, 0, out_cstr(&text));
+    return ERR_UNSUPPORTED;
+}
+
+/* Before anything else is believed: no segment is of a newer format, and none is missing.  *linked counts the segments, from the
+ * oldest on, whose heads go on where the one before ends: of these, what the heads say is noted. */
+static enum err survey(struct replay *replay, size_t *linked)
 {
     struct journal *journal = replay->journal;
     struct record record;
     struct record_head head;
     struct str line;
+    int64_t size_before = 0;
+    *linked = 0;
     for (size_t i = 0; i < journal->segment_count; i++) {
+        struct journal_segment *segment = &journal->segments[i];
         enum err err = replay_open_segment(replay, i);
         if (err != OK)
             return err;
-        if (replay_line_at(replay, 0, &line) == OK &&
-            record_read_head(line, &record, &head) == ERR_UNSUPPORTED) {
-            char fact[96];
-            struct out text = OUT_ON(fact);
-            out_format(&text, "format %" PRId64 " is newer than this daemon, which reads %d",
-                       head.format, RECORD_FORMAT);
-            replay_describe(replay, i, 0, out_cstr(&text));
-            return ERR_UNSUPPORTED;
+        err = replay_line_at(replay, 0, &line);
+        if (err == OK)
+            err = record_read_head(line, &record, &head);
+        if (err == ERR_UNSUPPORTED)
+            return too_new(replay, i, &head);
+        if (err == OK && *linked == i && head.number == segment->number &&
+            head.previous_size <= size_before &&
+            (i == 0 || (uint64_t)head.first_seq >= segment[-1].first_seq)) {
+            segment->first_seq = (uint64_t)head.first_seq;
+            if (i > 0)
+                segment[-1].size = head.previous_size;
+            *linked = i + 1;
         }
+        size_before = replay->size;
         replay_close_segment(replay);
     }
     for (size_t i = 1; i < journal->segment_count; i++) {
@@ -39,11 +58,48 @@ static enum err survey(struct replay *replay)
     return OK;
 }
 
-/* Reads everything, up to where it ends or is torn. */
+/* Whether a segment begins with a checkpoint and all of it is there. */
+static enum err has_checkpoint(struct replay *replay, size_t index, bool *whole)
+{
+    struct record record = {0};
+    struct str line;
+    int64_t records = 0;
+    *whole = false;
+    enum err err = replay_open_segment(replay, index);
+    if (err != OK)
+        return err;
+    int64_t at = 0;
+    while (replay_line_at(replay, at, &line) == OK && record_read(line, &record) == OK &&
+           record.seq == 0 && !record.is_mark) {
+        records += at > 0; /* the head is not counted */
+        at += (int64_t)line.n + 1;
+    }
+    *whole = record.is_mark && record.marked == records;
+    replay_close_segment(replay);
+    return OK;
+}
+
+/* The newest segment that a start can read from, without what is older. */
+static enum err choose_first(struct replay *replay, size_t linked)
+{
+    bool whole = false;
+    for (size_t i = linked; i-- > 1 && !whole;) {
+        enum err err = has_checkpoint(replay, i, &whole);
+        if (err != OK)
+            return err;
+        if (whole)
+            replay->first = i;
+    }
+    return OK;
+}
+
+/* Reads everything from the first segment on, up to where it ends or is torn. */
 static enum err read_all(struct replay *replay)
 {
     struct journal *journal = replay->journal;
-    for (size_t i = 0; i < journal->segment_count; i++) {
+    if (replay->first > 0)
+        replay->end = journal->segments[replay->first - 1].size;
+    for (size_t i = replay->first; i < journal->segment_count; i++) {
         bool zeros;
         enum err err = replay_open_segment(replay, i);
         if (err == OK)
@@ -188,7 +244,10 @@ static enum err open_all(struct replay *replay)
     }
     if (err != OK)
         return replay_storage(replay, "the directory cannot be read", err);
-    err = survey(replay);
+    size_t linked;
+    err = survey(replay, &linked);
+    if (err == OK)
+        err = choose_first(replay, linked);
     if (err == OK)
         err = read_all(replay);
     if (err == OK && replay->torn)
@@ -198,6 +257,8 @@ static enum err open_all(struct replay *replay)
         return err;
     journal->batch = replay->batch + (replay->torn ? 2 : 1);
     journal->synced_seq = journal->next_seq - 1;
+    journal->has_checkpoint =
+        journal->segment_count > 0 && replay->marked == journal->segment_count;
     return journal->segment_count == 0 ? begin_first(replay) : settle(replay);
 }
 

@@ -96,7 +96,12 @@ static enum err read_members(struct str json, struct record *record)
         !take_number(&walk, "synced", 0, &record->synced) || !read_prev(&walk, &record->prev))
         return ERR_SYNTAX;
     record->batch = (uint64_t)batch;
-    if (!take_object(&walk, "segment", &record->head)) {
+    if (take_object(&walk, "checkpoint", &rest)) {
+        struct json_walk inside = json_walk(rest);
+        if (!take_number(&inside, "records", 0, &record->marked))
+            return ERR_SYNTAX;
+        record->is_mark = true;
+    } else if (!take_object(&walk, "segment", &record->head)) {
         bool has_event = take_object(&walk, "event", &record->event);
         bool has_memo = take_object(&walk, "memo", &record->memo);
         if (!has_event && !has_memo)
@@ -175,6 +180,14 @@ void record_seal(char *line, size_t n)
 {
     ASSERT(n > RECORD_COLUMN + 1 && line[n - 1] == '\n');
     column_write(line, str_range(line + RECORD_COLUMN, n - RECORD_COLUMN - 1));
+}
+
+void record_write_mark(struct json_writer *w, uint64_t records)
+{
+    json_key(w, "checkpoint");
+    json_object(w);
+    json_put_u64(w, "records", records);
+    json_object_end(w);
 }
 
 void record_write_head(struct json_writer *w, const struct record_head *head, const char *daemon_id)

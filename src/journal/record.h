@@ -23,6 +23,8 @@ struct record {
     struct str event; /* raw objects, STR_NONE where absent */
     struct str memo;
     struct str head; /* the value of "segment", which stands in first lines alone */
+    bool is_mark;    /* the last line of a checkpoint, which has `marked` records before it */
+    int64_t marked;
 };
 
 struct record_head {
@@ -47,6 +49,8 @@ void record_begin(struct out *out, struct json_writer *w, uint64_t batch, int64_
                   const struct chain_hash *prev);
 /* Fills the column of a line that is written up to its line feed, which is counted in n. */
 void record_seal(char *line, size_t n);
+/* The line that says that a checkpoint is whole: all `records` records between the segment's head and this one. */
+void record_write_mark(struct json_writer *w, uint64_t records);
 void record_write_head(struct json_writer *w, const struct record_head *head,
                        const char *daemon_id);
 

@@ -122,7 +122,7 @@ static enum err read_head(struct replay *replay, int64_t previous_size)
     if (head.number != segment->number)
         return replay_damaged(replay, replay->index, 0,
                               "the head names another number than the file");
-    if (replay->index == 0) {
+    if (replay->index == replay->first) {
         journal->next_seq = (uint64_t)head.first_seq;
     } else {
         if (head.previous_size != previous_size)
@@ -167,7 +167,10 @@ enum err replay_read_segment(struct replay *replay, int64_t previous_size)
                                              : order_fault(replay, &record);
         if (replay->fault != NULL)
             return OK;
-        err = pass_on(replay, &record, line);
+        if (record.is_mark)
+            replay->marked = replay->index + 1;
+        else
+            err = pass_on(replay, &record, line);
         if (err == OK) {
             replay->batch = record.batch;
             replay->synced = record.synced;

@@ -14,7 +14,9 @@ struct replay {
     void *context;
     uint64_t batch; /* of the last good record */
     int64_t synced; /* the same */
-    size_t index;   /* of the segment being read */
+    size_t
+        first; /* index of the segment that reading begins with: 0, or one with a whole checkpoint */
+    size_t index; /* of the segment being read */
     int fd;
     int64_t offset; /* in it, behind the last good record */
     int64_t size;   /* of its file */
@@ -28,6 +30,8 @@ struct replay {
     int64_t end;
     bool torn;
     int64_t cut_bytes;
+    size_t
+        marked; /* the last segment whose checkpoint is whole, counted from 1; 0: none was seen */
 };
 
 /* Opens a segment by its index; the one before must be closed.  ERR_DAMAGED: no such thing as a segment; others of storage. */

@@ -225,8 +225,8 @@ void event_reason(struct engine *engine, struct run *run, enum run_event type, i
                   const char *reason);
 /* A record of the journal at start-up; ERR_DAMAGED when it contradicts what came before. */
 enum err event_replay(struct engine *engine, const struct journal_record *record);
-/* The event of a run that a copy of the table follows (run/view.c). */
-bool event_follow(struct engine *engine, struct str text, uint64_t seq);
+/* 64 hex digits; false for anything else. */
+bool event_read_digest(const char *hex, unsigned char digest[32]);
 /* Writes channel, actor and by. */
 void event_who(struct json_writer *w, const struct rpc_call *call, const char *actor);
 
@@ -391,6 +391,23 @@ bool pressure_drop(struct engine *engine, struct run *run, size_t bytes);
 /* Says events.dropped when the pressure has gone, the run ends, or from time to time. */
 void pressure_tell(struct engine *engine, struct run *run, bool ending);
 
+/* --- segments that are to go (run/checkpoint.c) ------------------------------------------------------------------------ */
+
+/* Called when the journal begins a segment: appends what a start must know of the older ones. */
+void checkpoint_write(struct engine *engine);
+
+enum engine_carried {
+    CARRY_DONE, /* no unfinished run needs anything up to that segment */
+    CARRY_GOES_ON, /* some of it was carried, or there was no room: to be called again after a commit */
+    CARRY_FAILED /* it cannot be read: the segment must stay */
+};
+/* Carries what unfinished runs need of the segments up to this one into the newest; a bounded part of it a call. */
+enum engine_carried engine_carry(struct engine *engine, uint32_t segment);
+/* Bytes in the journal that unfinished runs need: what carrying all of it would cost. */
+int64_t engine_live_bytes(struct engine *engine);
+/* Whether a helper reads events just now: then no segment may go. */
+bool engine_is_reading(const struct engine *engine);
+
 /* --- for the daemon -------------------------------------------------------------------------------------------------- */
 
 void engine_start(struct engine *engine, struct loop *loop, struct journal *journal,
@@ -423,9 +440,8 @@ bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct
 /* The error -32011 for an ended run (contract §7), with its last decision of this kind, at that step or ("") at any. In a helper alone. */
 void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
                    enum run_event type, const char *step_id);
-/* The artifacts of a run, from its events; in a helper alone. */
-bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,
-                    uint64_t created_seq);
+/* The artifacts of a run; in a helper alone.  False: its events are held no longer. */
+bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id);
 
 /* Methods (run/methods.c, run/job.c); context is the engine. */
 void run_on_start(void *context, struct rpc_call *call, struct str params);

@@ -1,6 +1,6 @@
 /* The events of runs: written to the journal and applied to the table by one and the same function that replay uses, so that what is in
  * memory is always what replaying the journal would give.  Nothing else changes a run's status or a step's state. */
-#include "run/engine.h"
+#include "run/checkpoint.h"
 
 #include "base/assert.h"
 #include "base/time.h"
@@ -293,7 +293,7 @@ static const struct json_field memo_fields[] = {
     {"command", JSON_FIELD_OBJECT, 0, offsetof(struct memo, command), 0, 0, 0},
 };
 
-static bool read_digest(const char *hex, unsigned char digest[32])
+bool event_read_digest(const char *hex, unsigned char digest[32])
 {
     for (size_t i = 0; i < 32; i++) {
         unsigned value = 0;
@@ -311,7 +311,7 @@ static bool read_digest(const char *hex, unsigned char digest[32])
 bool event_take_created(struct run *run, struct str data, const char *digest)
 {
     source_text(data, "workflow_id", run->workflow_id, sizeof run->workflow_id);
-    return run->workflow_id[0] != '\0' && read_digest(digest, run->inputs_digest);
+    return run->workflow_id[0] != '\0' && event_read_digest(digest, run->inputs_digest);
 }
 
 static enum err replay_event(struct engine *engine, const struct journal_record *record,
@@ -377,27 +377,6 @@ enum err event_replay(struct engine *engine, const struct journal_record *record
         if (memo.command.n > 0 && !command_replay(&engine->commands, memo.command))
             return ERR_DAMAGED;
     }
-    return record->event.n > 0 ? replay_event(engine, record, &memo) : OK;
-}
-
-/* An event alone, without what the journal remembers beside it: names are compared with the plan's instead. */
-bool event_follow(struct engine *engine, struct str text, uint64_t seq)
-{
-    char id[LIMIT_NAME + 1], name[LIMIT_NAME + 1], output[LIMIT_NAME + 1], run_id[LIMIT_RUN_ID + 1];
-    struct journal_record record = {.seq = seq, .event = text};
-    struct memo memo = {.step = STEP_NONE};
-    unsigned steps;
-
-    source_text(text, "step_id", id, sizeof id);
-    source_text(text, "run_id", run_id, sizeof run_id);
-    struct run *run = table_find(&engine->table, str_of(run_id));
-    if (run == NULL && source_count_steps(engine, run_id, &steps) == OK)
-        memo.steps = steps;
-    for (unsigned i = 0;
-         id[0] != '\0' && run != NULL && i < run->step_count && memo.step == STEP_NONE; i++)
-        if (source_names(engine, run, i, name, output) == OK && strcmp(name, id) == 0)
-            memo.step = i;
-    memset(memo.digest, '0', 64);
-    /* The place is not known here: whoever follows events wants states and times, and errors by their own text. */
-    return replay_event(engine, &record, &memo) == OK;
+    return record->event.n > 0 ? replay_event(engine, record, &memo)
+                               : checkpoint_replay(engine, record);
 }

@@ -39,15 +39,13 @@ static int write_ended(struct job *job, struct out *answer)
 {
     struct engine *engine = job->engine;
     struct ended_run *ended = table_find_ended(&engine->table, str_of(job->run_id));
-    struct run *run = table_find(&engine->table, str_of(job->run_id));
     struct json_writer w = json_writer(answer);
 
     journal_detach(engine->journal);
     json_object(&w);
     json_key(&w, "ok");
     if (job->kind == JOB_ARTIFACTS) {
-        uint64_t seq = run != NULL ? run->created_seq : ended->created_seq;
-        if (!view_artifacts(engine, &w, job->run_id, seq))
+        if (!view_artifacts(engine, &w, job->run_id))
             return 1;
     } else if (!view_ended_whole(engine, &w, ended)) {
         return 1;

@@ -77,8 +77,60 @@ static bool ended_before(const struct ended_run *a, const struct ended_run *b)
                                                 : a->ended.offset < b->ended.offset;
 }
 
-void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
-                  char evicted[LIMIT_RUN_ID + 1])
+/* --- places ------------------------------------------------------------------------------------------------------- */
+
+/* The run's places one after the other: three of its own, then those of its steps; NULL at the end. */
+static struct journal_place *place_at(struct run_table *table, struct run *run, unsigned i)
+{
+    switch (i) {
+    case 0:
+        return &run->created;
+    case 1:
+        return &run->failed;
+    case 2:
+        return &run->cancel;
+    default:
+        return i - 3 < run->step_count ? &table_steps(table, run)[i - 3].ended : NULL;
+    }
+}
+
+bool table_oldest_place(struct run_table *table, const struct run *run,
+                        struct journal_place *oldest)
+{
+    struct run copy = *run;
+    const struct journal_place *place;
+
+    *oldest = (struct journal_place){UINT32_MAX, 0, 0};
+    for (unsigned i = 0; (place = place_at(table, &copy, i)) != NULL; i++)
+        if (place->segment != 0 && place->segment < oldest->segment)
+            *oldest = *place;
+    return oldest->segment != UINT32_MAX;
+}
+
+int64_t table_place_bytes(struct run_table *table, const struct run *run)
+{
+    struct run copy = *run;
+    const struct journal_place *place;
+    int64_t bytes = 0;
+
+    for (unsigned i = 0; (place = place_at(table, &copy, i)) != NULL; i++)
+        bytes += place->length;
+    return bytes;
+}
+
+void table_move(struct run_table *table, struct run *run, struct journal_place from,
+                struct journal_place to)
+{
+    struct journal_place *place;
+
+    for (unsigned i = 0; (place = place_at(table, run, i)) != NULL; i++)
+        if (place->segment == from.segment && place->offset == from.offset)
+            *place = to;
+}
+
+/* --- ended runs ---------------------------------------------------------------------------------------------------- */
+
+struct ended_run *table_add_ended(struct run_table *table, char evicted[LIMIT_RUN_ID + 1])
 {
     struct ended_run *place = &table->ended[0];
 
@@ -88,8 +140,17 @@ void table_retire(struct run_table *table, struct run *run, struct journal_place
     evicted[0] = '\0';
     if (place->status != RUN_NONE)
         memcpy(evicted, place->id, sizeof place->id);
-
     memset(place, 0, sizeof *place);
+    return place;
+}
+
+void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
+                  char evicted[LIMIT_RUN_ID + 1])
+{
+    struct ended_run *place = table_add_ended(table, evicted);
+    struct journal_place oldest;
+
+    place->needs = table_oldest_place(table, run, &oldest) ? oldest.segment : ended.segment;
     place->status = run->status;
     memcpy(place->id, run->id, sizeof place->id);
     memcpy(place->inputs_digest, run->inputs_digest, sizeof place->inputs_digest);

@@ -71,6 +71,7 @@ struct ended_run {
     unsigned char inputs_digest[32];
     uint64_t created_seq;
     struct journal_place created, ended; /* events */
+    uint32_t needs; /* the oldest segment that has something of it: without that it is not whole */
     int64_t created_ms, started_ms, ended_ms;
 };
 
@@ -98,6 +99,17 @@ void table_remove(struct run_table *table, struct run *run);
  * copied to `evicted` ("" if none went). */
 void table_retire(struct run_table *table, struct run *run, struct journal_place ended,
                   char evicted[LIMIT_RUN_ID + 1]);
+/* A zeroed place among the ended runs, the oldest's where none is free: `evicted` as above. */
+struct ended_run *table_add_ended(struct run_table *table, char evicted[LIMIT_RUN_ID + 1]);
+
+/* Of all places in the journal that a run has: the one in the oldest segment (false: it has none), and the bytes of all together. */
+bool table_oldest_place(struct run_table *table, const struct run *run,
+                        struct journal_place *oldest);
+int64_t table_place_bytes(struct run_table *table, const struct run *run);
+/* What stood at `from` stands at `to` now; lengths of `from` do not matter. */
+void table_move(struct run_table *table, struct run *run, struct journal_place from,
+                struct journal_place to);
+
 struct step *table_steps(struct run_table *table, const struct run *run);
 unsigned table_index(const struct run_table *table, const struct run *run);
 

@@ -1,4 +1,5 @@
 /* Runs as callers see them (contract §5): the run object of run.status, the rows of runs.list, hello's summary. */
+#include "run/checkpoint.h"
 #include "run/waiting.h"
 
 #include "base/log.h"
@@ -24,22 +25,9 @@ static void put_error(struct engine *engine, struct json_writer *w, struct journ
     json_put_raw(w, "error", error);
 }
 
-/* Of an ended run: the event is found by where the walk has met it. */
-static void put_walked_error(struct engine *engine, struct json_writer *w,
-                             struct journal_cursor cursor)
-{
-    struct out event = OUT_ON(engine->scratch.event);
-    struct str data, error = STR_NONE;
-
-    if (cursor.next_seq != 0 && journal_next(engine->journal, &cursor, &event, NULL, NULL) == OK &&
-        json_member(out_view(&event), "data", &data))
-        (void)json_member(data, "error", &error);
-    json_put_raw(w, "error", error);
-}
-
 /* failed: of an ended run, where each step's step.failed stands; NULL: the table knows. */
 static void put_steps(struct engine *engine, struct json_writer *w, const struct run *run,
-                      const struct journal_cursor *failed)
+                      const struct journal_place *failed)
 {
     const struct step *steps = table_steps(&engine->table, run);
     char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
@@ -54,12 +42,10 @@ static void put_steps(struct engine *engine, struct json_writer *w, const struct
         json_put_i64(w, "attempt", steps[i].attempt);
         put_time(w, "started_at", steps[i].started_ms);
         put_time(w, "ended_at", step_has_ended(steps[i].state) ? steps[i].at_ms : 0);
-        if (failed != NULL)
-            put_walked_error(engine, w, failed[i]);
-        else
-            put_error(engine, w,
-                      steps[i].state == STEP_FAILED ? steps[i].ended
-                                                    : (struct journal_place){0, 0, 0});
+        struct journal_place at = {0, 0, 0};
+        if (steps[i].state == STEP_FAILED)
+            at = failed != NULL && failed[i].segment != 0 ? failed[i] : steps[i].ended;
+        put_error(engine, w, at);
         json_object_end(w);
     }
     json_array_end(w);
@@ -105,7 +91,7 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
 }
 
 static void put_ended(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
-                      const struct run *run, const struct journal_cursor *failed)
+                      const struct run *run, const struct journal_place *failed)
 {
     struct created created;
     struct str data, outputs = STR_NONE;
@@ -138,122 +124,141 @@ void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *
     put_ended(engine, w, ended, NULL, NULL);
 }
 
-/* Calls `on_event` for the events of one run, in order, up to its end.  In helpers alone: it reads as much journal as there is. */
-static bool walk_events(struct engine *engine, const char *run_id, uint64_t created_seq,
-                        bool (*on_event)(void *context, struct str event, struct journal_cursor at),
-                        void *context)
-{
-    struct journal_cursor cursor = journal_cursor_after(engine->journal, created_seq - 1);
-    char bytes[LIMIT_RECORD];
-    struct str found;
-    uint64_t seq;
-    size_t need;
-
-    for (;;) {
-        struct out event = OUT_ON(bytes);
-        struct journal_cursor at = cursor;
-        enum err err = journal_next(engine->journal, &cursor, &event, &seq, &need);
-        if (err != OK)
-            return err == ERR_END;
-        if (json_member(out_view(&event), "run_id", &found) && json_string_is(found, run_id) &&
-            !on_event(context, out_view(&event), at))
-            return true;
-    }
-}
-
 /* --- an ended run, whole ------------------------------------------------------------------------------------------------ */
 
-struct follow {
-    struct engine *engine;
-    struct json_writer *w;
-    const struct ended_run *ended;
-    bool done;
-    struct journal_cursor failed[LIMIT_STEPS]; /* of each step, its step.failed; next_seq 0: none */
+/* A run that has ended, as its records make it once more. */
+struct rebuilt {
+    struct run *run;
+    struct journal_place failed
+        [LIMIT_STEPS]; /* of each step, its step.failed, where that was met; its table has decisions there */
 };
 
-/* Which step has become a failed one by the last event. */
-static void note_failure(struct follow *follow, const struct run *run, struct journal_cursor at)
+/* Which step has become a failed one by the last record. */
+static void note_failure(struct engine *engine, struct rebuilt *rebuilt,
+                         const struct journal_record *record)
 {
-    const struct step *steps = table_steps(&follow->engine->table, run);
+    const struct step *steps = table_steps(&engine->table, rebuilt->run);
 
-    for (unsigned i = 0; i < run->step_count; i++)
-        if (steps[i].state == STEP_FAILED && follow->failed[i].next_seq == 0)
-            follow->failed[i] = at;
+    for (unsigned i = 0; i < rebuilt->run->step_count; i++)
+        if (steps[i].state == STEP_FAILED && rebuilt->failed[i].segment == 0)
+            rebuilt->failed[i] = record->place;
 }
 
-static bool on_followed(void *context, struct str event, struct journal_cursor at)
+static bool is_about(const struct journal_record *record, const struct ended_run *ended)
 {
-    struct follow *follow = context;
-    struct run *run = &follow->engine->table.runs[0];
+    struct str run_id, seq;
+    int64_t created_seq;
 
-    if (!event_follow(follow->engine, event, at.next_seq))
-        return false;
-    note_failure(follow, run, at);
-    if (!run_has_ended(run->status))
-        return true;
-    put_ended(follow->engine, follow->w, follow->ended, run, follow->failed);
-    follow->done = true;
+    if (record->seq != 0)
+        return record->seq >= ended->created_seq && json_member(record->event, "run_id", &run_id) &&
+               json_string_is(run_id, ended->id);
+    /* An earlier run may have had the same id. */
+    return checkpoint_is_about(record->memo, ended->id) &&
+           (!json_member(record->memo, "run", &seq) ||
+            (json_member(seq, "created_seq", &seq) && json_integer(seq, &created_seq) &&
+             (uint64_t)created_seq == ended->created_seq));
+}
+
+/* Replays one run's records into a table that is ours alone: in helpers, as it reads as much journal as there is and uses the table
+ * up.  A run whose first segments have gone begins with what the oldest checkpoint says of it. */
+static bool rebuild(struct engine *engine, const struct ended_run *ended, struct rebuilt *rebuilt)
+{
+    uint64_t first = journal_first_seq(engine->journal);
+    struct journal_cursor cursor =
+        journal_cursor_at(engine->journal, ended->created_seq > first ? ended->created_seq : first);
+    struct journal_record record;
+
+    memset(&engine->table, 0, sizeof engine->table);
+    memset(rebuilt, 0, sizeof *rebuilt);
+    engine->following = true;
+    while (journal_next_record(engine->journal, &cursor, &record) == OK) {
+        if (!is_about(&record, ended))
+            continue;
+        if (event_replay(engine, &record) != OK)
+            return false;
+        rebuilt->run = table_find(&engine->table, str_of(ended->id));
+        if (rebuilt->run == NULL)
+            continue;
+        if (record.seq != 0)
+            note_failure(engine, rebuilt, &record);
+        if (run_has_ended(rebuilt->run->status))
+            return true;
+    }
     return false;
 }
 
 bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended)
 {
     struct ended_run kept = *ended;
-    struct follow follow = {.engine = engine, .w = w, .ended = &kept};
+    struct rebuilt rebuilt;
 
-    /* The copy's table is ours: one slot is all that it takes. */
-    memset(&engine->table, 0, sizeof engine->table);
-    engine->following = true;
-    return walk_events(engine, kept.id, kept.created_seq, on_followed, &follow) && follow.done;
+    if (!rebuild(engine, &kept, &rebuilt))
+        return false;
+    put_ended(engine, w, &kept, rebuilt.run, rebuilt.failed);
+    return true;
 }
 
 /* --- what was decided, of an ended run -------------------------------------------------------------------------------- */
 
-struct decision {
-    enum run_event type;
-    const char *step_id; /* "": any */
-    const char *status;
-    struct out *data;
-};
-
-static bool on_decision(void *context, struct str event, struct journal_cursor at)
+/* Writes the members of -32011 when this is the event that is asked for. */
+static bool put_decision(struct engine *engine, struct out *data, struct journal_place place,
+                         enum run_event type, const char *status)
 {
     static const char *const members[] = {"decision", "actor", "by"};
-    struct decision *decision = context;
-    char type[32], step_id[LIMIT_NAME + 1];
+    struct str said, raw;
+    char name[32];
     enum run_event read;
-    struct str data, raw;
-    (void)at;
 
-    source_text(event, "type", type, sizeof type);
-    source_text(event, "step_id", step_id, sizeof step_id);
-    if (!run_event_read(type, &read) || read != decision->type ||
-        (decision->step_id[0] != '\0' && strcmp(decision->step_id, step_id) != 0) ||
-        !json_member(event, "data", &data))
-        return true;
-    struct json_writer w = json_writer(decision->data);
-    out_reset(decision->data);
+    if (source_data(engine, place, &said) != OK)
+        return false;
+    source_text(engine->scratch.event_raw, "type", name, sizeof name);
+    if (!run_event_read(name, &read) || read != type)
+        return false;
+    struct json_writer w = json_writer(data);
+    out_reset(data);
     json_object(&w);
-    json_put_text(&w, "status", decision->status);
+    json_put_text(&w, "status", status);
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        json_put_raw(&w, members[i], json_member(data, members[i], &raw) ? raw : STR_NONE);
-    json_put_raw(&w, "time", json_member(event, "time", &raw) ? raw : STR_NONE);
+        json_put_raw(&w, members[i], json_member(said, members[i], &raw) ? raw : STR_NONE);
+    json_put_raw(&w, "time", json_member(engine->scratch.event_raw, "time", &raw) ? raw : STR_NONE);
     json_object_end(&w);
-    return true; /* the last one counts */
+    return true;
+}
+
+/* The last of the run's decisions of that type, at that step or ("") at any: what stands last in the journal counts. */
+static void find_decision(struct engine *engine, const struct ended_run *ended, enum run_event type,
+                          const char *step_id, struct out *data)
+{
+    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+    struct journal_place last = {0, 0, 0};
+    struct rebuilt rebuilt;
+
+    if (!rebuild(engine, ended, &rebuilt))
+        return;
+    const struct step *steps = table_steps(&engine->table, rebuilt.run);
+    for (unsigned i = 0; i < rebuilt.run->step_count; i++) {
+        struct journal_place at = steps[i].ended;
+        if (!steps[i].decided || at.segment < last.segment ||
+            (at.segment == last.segment && at.offset < last.offset) ||
+            (step_id[0] != '\0' &&
+             (source_names(engine, rebuilt.run, i, id, output) != OK || strcmp(id, step_id) != 0)))
+            continue;
+        if (put_decision(engine, data, at, type, run_status_name(ended->status)))
+            last = at;
+    }
 }
 
 void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
                    enum run_event type, const char *step_id)
 {
     struct json_writer w = json_writer(answer);
+    struct ended_run kept = *ended;
     struct rpc_error error;
 
-    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", ended->id,
-                  run_status_name(ended->status));
+    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", kept.id,
+                  run_status_name(kept.status));
     struct out data = OUT_ON(error.data);
-    struct decision decision = {
-        .type = type, .step_id = step_id, .status = run_status_name(ended->status), .data = &data};
-    (void)walk_events(engine, ended->id, ended->created_seq, on_decision, &decision);
+    find_decision(engine, &kept, type, step_id, &data);
     json_object(&w);
     json_key(&w, "error");
     json_object(&w);
@@ -264,7 +269,7 @@ void view_decision(struct engine *engine, struct out *answer, const struct ended
         json_raw(&w, out_view(&data));
     } else {
         json_object(&w);
-        json_put_text(&w, "status", decision.status);
+        json_put_text(&w, "status", run_status_name(kept.status));
         json_object_end(&w);
     }
     json_object_end(&w);
@@ -273,44 +278,50 @@ void view_decision(struct engine *engine, struct out *answer, const struct ended
 
 /* --- artifacts ------------------------------------------------------------------------------------------------------------ */
 
-static bool on_artifact(void *context, struct str event, struct journal_cursor at)
+static void put_artifact(struct engine *engine, struct json_writer *w, const struct run *run,
+                         unsigned step)
 {
-    struct follow *follow = context;
-    struct str type, data, reference, inner, value = STR_NONE, step_id = STR_NONE;
-    struct json_writer *w = follow->w;
-    (void)at;
-
-    if (!json_member(event, "type", &type) || !json_string_is(type, "step.completed") ||
-        !json_member(event, "data", &data) || !json_member(data, "artifact", &reference) ||
-        !json_member(reference, "$artifact", &inner))
-        return true;
-    (void)json_member(event, "step_id", &step_id);
-    (void)json_member(data, "output", &value);
-    json_object(w);
-    json_put_raw(w, "step_id", step_id);
-    json_put_raw(w, "output", value);
     static const char *const members[] = {"sha256", "bytes", "path", "media_type"};
+    const struct step *record = &table_steps(&engine->table, run)[step];
+    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+    struct str data, reference, inner, value;
+
+    if (record->state != STEP_COMPLETED || source_data(engine, record->ended, &data) != OK ||
+        !json_member(data, "artifact", &reference) ||
+        !json_member(reference, "$artifact", &inner) ||
+        source_names(engine, run, step, id, output) != OK)
+        return;
+    json_object(w);
+    json_put_text(w, "step_id", id);
+    json_put_text(w, "output", output[0] != '\0' ? output : NULL);
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         value = STR_NONE;
         (void)json_member(inner, members[i], &value);
         json_put_raw(w, members[i], value);
     }
     json_object_end(w);
-    return true;
 }
 
-bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id,
-                    uint64_t created_seq)
+bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id)
 {
-    struct follow follow = {.engine = engine, .w = w};
+    const struct run *run = table_find(&engine->table, str_of(run_id));
+    const struct ended_run *ended = table_find_ended(&engine->table, str_of(run_id));
+    struct rebuilt rebuilt;
 
+    if (run == NULL) {
+        struct ended_run kept = *ended;
+        if (!rebuild(engine, &kept, &rebuilt))
+            return false;
+        run = rebuilt.run;
+    }
     json_object(w);
     json_key(w, "artifacts");
     json_array(w);
-    bool whole = walk_events(engine, run_id, created_seq, on_artifact, &follow);
+    for (unsigned i = 0; i < run->step_count; i++)
+        put_artifact(engine, w, run, i);
     json_array_end(w);
     json_object_end(w);
-    return whole;
+    return true;
 }
 
 /* --- hello ----------------------------------------------------------------------------------------------------------------- */

@@ -228,6 +228,33 @@ enum err run_rig_replay(void)
     return err;
 }
 
+static void on_segment(void *context)
+{
+    checkpoint_write(context);
+}
+
+void run_rig_turn_over(void)
+{
+    enum engine_carried carried;
+
+    run_rig_commit();
+    must(journal_commit(&journal, loop.now_ms + 2000));
+    journal.on_segment = on_segment;
+    journal.on_segment_context = &engine;
+    uint32_t before = journal.segments[journal.segment_count - 1].number;
+    journal.switch_at = 0;
+    must(journal_commit(&journal, loop.now_ms));
+    assert_int_equal(journal.segments[journal.segment_count - 1].number, before + 1);
+    while ((carried = engine_carry(&engine, before)) == CARRY_GOES_ON)
+        must(journal_commit(&journal, loop.now_ms));
+    assert_int_equal(carried, CARRY_DONE);
+    journal.urgent = true; /* the checkpoint waits for the next sync */
+    must(journal_commit(&journal, loop.now_ms));
+    assert_true(journal_can_forget(&journal));
+    must(journal_forget(&journal, before + 1));
+    assert_int_equal(journal.segment_count, 1);
+}
+
 void run_rig_commit(void)
 {
     must(journal_commit(&journal, loop.now_ms));

@@ -38,6 +38,9 @@ void run_rig_commit(void);
  * has ended. */
 enum err run_rig_replay(void);
 
+/* Lets the journal begin a segment, carries what the run needs into it and removes all older ones. */
+void run_rig_turn_over(void);
+
 /* A scope for step `step`, and the reason that it will get. */
 struct scope run_rig_scope(int step);
 extern char run_rig_reason[LIMIT_TEXT];

@@ -586,20 +586,102 @@ static void journal_incomplete_checkpoint_keeps_old_segments(void **state)
     assert_false(rig_exists(2));
 }
 
-static void journal_start_may_have_found_half_a_checkpoint(void **state)
+static void journal_start_reads_from_the_newest_checkpoint(void **state)
 {
     (void)state;
     rig.limit = 1;
     rig.journal.on_segment = on_segment;
     assert_int_equal(rig_open(), OK);
-    fill_segments(2);
+    fill_segments(4);
+    rig_append("after", false);
+    rig_commit();
+    uint64_t last = journal_last_seq(journal());
     assert_int_equal(rig_open(), OK);
+    assert_int_equal(rig.memos, 3);
+    assert_int_equal(rig.replayed, 5); /* the checkpoint and two events, of hundreds */
+    assert_int_equal(rig.last_seq, last);
+    /* All that is older is there for readers, and may go. */
+    struct journal_cursor cursor = journal_cursor_after(journal(), 0);
+    for (uint64_t seq = 1; seq <= last; seq++)
+        assert_int_equal(next(&cursor, seq), OK);
+    assert_true(journal_can_forget(journal()));
+    assert_int_equal(journal_forget(journal(), 4), OK);
+    assert_int_equal(rig_open(), OK);
+    assert_int_equal(rig.last_seq, last);
+}
+
+static void journal_start_does_not_trust_half_a_checkpoint(void **state)
+{
+    size_t length;
+    (void)state;
+    rig.limit = 1;
+    rig.journal.on_segment = on_segment;
+    assert_int_equal(rig_open(), OK);
+    fill_segments(3);
+    rig_append("x", false);
+    rig_commit();
+    rig_close();
+    /* The power went before the mark, the fifth line, was on disk. */
+    rig_load(3);
+    size_t mark = rig_line(4, &length);
+    rig.file_length = mark;
+    rig_store(3);
+    assert_int_equal(rig_open(), OK);
+    assert_int_equal(rig.memos, 6); /* of the one before, and what is left */
+    assert_false(journal_can_forget(journal()));
     assert_int_equal(journal_forget(journal(), 2), OK);
     assert_true(rig_exists(1));
-    fill_segments(3);
+    fill_segments(4);
+    rig_append("y", false);
+    rig_commit();
     assert_int_equal(journal_forget(journal(), 2), OK);
     assert_false(rig_exists(1));
-    assert_true(rig_exists(2));
+}
+
+static void journal_older_segment_that_is_too_short_is_found(void **state)
+{
+    (void)state;
+    rig.limit = 1;
+    rig.journal.on_segment = on_segment;
+    assert_int_equal(rig_open(), OK);
+    fill_segments(3);
+    rig_append("x", false);
+    rig_commit();
+    rig_close();
+    rig_load(1);
+    rig.file_length -= 10;
+    rig_store(1);
+    assert_int_equal(rig_open(), ERR_DAMAGED);
+    assert_non_null(strstr(rig.report.text, "0000000001.log"));
+}
+
+static void journal_copy_checks_what_it_copies(void **state)
+{
+    struct journal_place place;
+    struct json_writer *w;
+    char bytes[256];
+    struct out to = OUT_ON(bytes);
+    (void)state;
+    assert_int_equal(rig_open(), OK);
+    rig_append("before", false);
+    assert_int_equal(journal_begin_memo(journal(), &w), OK);
+    json_key(w, "carried");
+    size_t at = journal_length(journal());
+    json_string(w, STR("precious"));
+    size_t length = journal_length(journal()) - at;
+    assert_int_equal(journal_end(journal(), false, NULL, &place), OK);
+    rig_commit();
+    place.offset += (uint32_t)at;
+    place.length = (uint32_t)length;
+    assert_int_equal(journal_copy(journal(), place, &to), OK);
+    assert_string_equal(out_cstr(&to), "\"precious\"");
+    rig_load(1);
+    *strstr(rig.file, "precious") = 'P';
+    rig_store(1);
+    journal_rest(journal());
+    out_reset(&to);
+    assert_int_equal(journal_copy(journal(), place, &to), ERR_DAMAGED);
+    assert_int_equal(to.n, 0);
 }
 
 static void journal_holds_no_more_segments_than_it_can_name(void **state)
@@ -740,7 +822,10 @@ int main(void)
         TEST(journal_forget_removes_the_oldest_and_cursors_notice),
         TEST(journal_checkpoint_stands_in_each_new_segment),
         TEST(journal_incomplete_checkpoint_keeps_old_segments),
-        TEST(journal_start_may_have_found_half_a_checkpoint),
+        TEST(journal_start_reads_from_the_newest_checkpoint),
+        TEST(journal_start_does_not_trust_half_a_checkpoint),
+        TEST(journal_older_segment_that_is_too_short_is_found),
+        TEST(journal_copy_checks_what_it_copies),
         TEST(journal_holds_no_more_segments_than_it_can_name),
         TEST(journal_buffer_is_written_out_when_a_record_might_not_fit),
         TEST(journal_full_disk_loses_nothing),

@@ -86,6 +86,99 @@ static void replay_gives_the_same_state_after_every_event(void **state)
     }
 }
 
+/* The text of the event at a place, or "". */
+static void read_place(struct journal_place place, char text[4096])
+{
+    struct out to = out_on(text, 4096);
+    if (place.segment != 0)
+        assert_int_equal(journal_read(engine.journal, place, &to), OK);
+    out_cstr(&to);
+}
+
+/* All that the run's places say, in one text. */
+static void read_places(char text[32768])
+{
+    static char event[4096];
+    struct out all = out_on(text, 32768);
+    const struct step *of = table_steps(&engine.table, run);
+    struct journal_place places[] = {run->created, run->failed, run->cancel,
+                                     of[0].ended,  of[1].ended, of[2].ended};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        read_place(places[i], event);
+        out_format(&all, "%zu %s\n", i, event);
+    }
+    assert_false(all.overflow);
+    out_cstr(&all);
+}
+
+static void a_run_survives_the_loss_of_all_older_segments_after_every_event(void **state)
+{
+    static const struct {
+        enum run_event type;
+        int step;
+    } script[] = {
+        {EVENT_STEP_STARTED, 0},
+        {EVENT_STEP_INTERRUPTED, 0},
+        {EVENT_STEP_STARTED, 0},
+        {EVENT_STEP_COMPLETED, 0},
+        {EVENT_STEP_STARTED, 1},
+        {EVENT_RUN_WAITING, 1},
+        {EVENT_RUN_RESUMED, 1},
+        {EVENT_STEP_COMPLETED, 1},
+        {EVENT_STEP_STARTED, 2},
+        {EVENT_STEP_RETRYING, 2},
+        {EVENT_STEP_STARTED, 2},
+        {EVENT_STEP_FAILED, 2},
+        {EVENT_RUN_CANCEL_REQUESTED, STEP_NONE},
+    };
+    static char before[32768], after[32768];
+    (void)state;
+    begin();
+    for (size_t i = 0; i < sizeof script / sizeof script[0]; i++) {
+        run_rig_event(script[i].type, script[i].step);
+        read_places(before);
+        run_rig_turn_over();
+        assert_replayed();
+        read_places(after);
+        assert_string_equal(after, before);
+        /* Carried once more, from where it was carried to. */
+        run_rig_turn_over();
+        assert_replayed();
+        read_places(after);
+        assert_string_equal(after, before);
+    }
+}
+
+static void an_ended_run_whose_beginning_is_gone_is_told_whole(void **state)
+{
+    static char answer[16384], again[16384];
+    struct out out = OUT_ON(answer), out_again = OUT_ON(again);
+    struct json_writer w = json_writer(&out), w_again = json_writer(&out_again);
+    (void)state;
+    begin();
+    run_rig_completed(0, "{\"n\":1}");
+    run_rig_failed(1, "{\"kind\":\"exited\",\"message\":\"boom\",\"exit_code\":3}");
+    run_rig_turn_over();
+    run_rig_skipped(2);
+    run_rig_event(EVENT_RUN_FAILED, STEP_NONE);
+    assert_int_equal(run_rig_replay(), OK);
+    const struct ended_run *ended = table_find_ended(&engine.table, STR("r-1"));
+    assert_non_null(ended);
+    assert_true(view_ended_whole(&engine, &w, ended));
+    assert_non_null(strstr(out_cstr(&out), "\"id\":\"b\",\"status\":\"failed\",\"attempt\":1"));
+    assert_non_null(strstr(answer, "boom"));
+    assert_non_null(strstr(answer, "\"id\":\"c\",\"status\":\"skipped\""));
+    assert_non_null(strstr(answer, "\"workflow_id\":\"w\""));
+    /* A checkpoint tells of it as well, as long as the segments are there that it needs. */
+    engine.following = false;
+    assert_int_equal(run_rig_replay(), OK);
+    ended = table_find_ended(&engine.table, STR("r-1"));
+    assert_non_null(ended);
+    assert_int_equal(ended->needs, 2);
+    assert_true(view_ended_whole(&engine, &w_again, ended));
+    assert_string_equal(out_cstr(&out_again), answer);
+}
+
 static void an_ended_run_is_among_the_ended_ones(void **state)
 {
     (void)state;
@@ -176,6 +269,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(replay_gives_the_same_state_after_every_event),
+        TEST(a_run_survives_the_loss_of_all_older_segments_after_every_event),
+        TEST(an_ended_run_whose_beginning_is_gone_is_told_whole),
         TEST(an_ended_run_is_among_the_ended_ones),
         TEST(events_count_from_one_and_have_their_attempt),
         TEST(contradictions_are_damage),
