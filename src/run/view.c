@@ -133,15 +133,15 @@ struct rebuilt {
         [LIMIT_STEPS]; /* of each step, its step.failed, where that was met; its table has decisions there */
 };
 
-/* Which step has become a failed one by the last record. */
-static void note_failure(struct engine *engine, struct rebuilt *rebuilt,
-                         const struct journal_record *record)
+static void note_failure(struct rebuilt *rebuilt, const struct journal_record *record)
 {
-    const struct step *steps = table_steps(&engine->table, rebuilt->run);
+    struct str type, step;
+    int64_t index;
 
-    for (unsigned i = 0; i < rebuilt->run->step_count; i++)
-        if (steps[i].state == STEP_FAILED && rebuilt->failed[i].segment == 0)
-            rebuilt->failed[i] = record->place;
+    if (json_member(record->event, "type", &type) && json_string_is(type, "step.failed") &&
+        json_member(record->memo, "step", &step) && json_integer(step, &index) && index >= 0 &&
+        index < LIMIT_STEPS)
+        rebuilt->failed[index] = record->place;
 }
 
 static bool is_about(const struct journal_record *record, const struct ended_run *ended)
@@ -179,8 +179,7 @@ static bool rebuild(struct engine *engine, const struct ended_run *ended, struct
         rebuilt->run = table_find(&engine->table, str_of(ended->id));
         if (rebuilt->run == NULL)
             continue;
-        if (record.seq != 0)
-            note_failure(engine, rebuilt, &record);
+        note_failure(rebuilt, &record);
         if (run_has_ended(rebuilt->run->status))
             return true;
     }
