@@ -227,6 +227,15 @@ $(B)/obj/%.o: %.c $(B)/.flags $(DEPS_STAMPS) | $(AUTOCONF)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(filter tests/%,$<),-Itests/unit -Itests,$(SRC_WARN)) -MMD -MP -c -o $@ $<
 
+# The bridge for Python is part of the daemon, byte for byte.
+BRIDGE_SOURCE := $(B)/include/project/bridge_source.h
+$(BRIDGE_SOURCE): port/python/bridge.py
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	@{ echo 'static const unsigned char bridge_source[] = {'; \
+		od -An -v -t u1 $< | sed 's/\([0-9][0-9]*\)/\1,/g'; echo '};'; } >$@.new && mv $@.new $@
+$(call OBJ,src/project/python.c): $(if $(CONFIG_PYTHON_BRIDGE),$(BRIDGE_SOURCE))
+
 # q, not r: files of the same name in two rooms are two members. D: no dates, no users.
 $(LIB): $(call OBJ,$(LIB_SRC)) $(B)/.members
 	$(call say,AR,$@)

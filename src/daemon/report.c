@@ -2,6 +2,7 @@
 #include "daemon/daemon.h"
 
 #include "port.h"
+#include "project/python.h"
 
 #include <string.h>
 
@@ -30,12 +31,22 @@ static void on_problem(void *context, const struct project_problem *problem)
     port_stderr(out_view(&out));
 }
 
+static void on_entry_point(void *context, struct str name, struct str object, struct str package)
+{
+    (void)context;
+    name = str_head(name, 128);
+    object = str_head(object, 256);
+    package = str_head(package, 128);
+    say("python: %.*s = %.*s (%.*s)\n", STR_ARG(name), STR_ARG(object), STR_ARG(package));
+}
+
 int daemon_check(struct daemon *daemon)
 {
     unsigned workflows = 0;
     unsigned problems = project_check(&daemon->workspace, daemon->options.project_path, on_problem,
                                       NULL, &workflows);
 
+    python_list(daemon->options.project_path, on_entry_point, NULL);
     if (problems == 0)
         say("%s: in order, %u workflow%s\n", daemon->options.project_path, workflows,
             workflows == 1 ? "" : "s");

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "json/read.h"
 #include "port.h"
+#include "project/python.h"
 
 #include <string.h>
 
@@ -233,6 +234,10 @@ bool daemon_start(struct daemon *daemon)
         return end_with(daemon, EXIT_PROJECT);
     if (!take_identity(daemon) || !open_journal(daemon))
         return false;
+    if (python_put_bridge_if_used(daemon->project.root) != OK)
+        log_warning("daemon",
+                    ".charter/bridge.py cannot be written: %s; Python integrations may fail",
+                    port_last_error());
     kill_left_overs(daemon);
     (void)port_become_subreaper();
 

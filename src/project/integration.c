@@ -4,11 +4,13 @@
 
 #include "port.h"
 #include "project/project.h"
+#include "project/python.h"
 #include "project/template.h"
 
 #include <string.h>
 
 #define ARGUMENTS_MAX 64
+#define PYTHON_BYTES 512 /* of the raw target */
 #define DROPPED_IN ".charter/integrations/"
 
 struct entry {
@@ -142,7 +144,7 @@ static bool check_entry(const struct reader *r, struct str raw)
         return false;
     if (entry.command.n > 0 && entry.python.n > 0)
         return reader_fail(r, raw, "has either 'command' or 'python', not both");
-    if (entry.python.n == 2)
+    if (entry.python.n == 2 || entry.python.n > PYTHON_BYTES || has_nul(entry.python))
         return reader_fail(r, entry.python,
                            "must be the name of an entry point, or ./FILE.py:CLASS");
     return (entry.command.n == 0 || check_command(r, entry.command)) && check_env(r, entry.env) &&
@@ -172,40 +174,69 @@ static bool is_executable(const char *root, struct str name)
            stat.executable;
 }
 
-static bool unresolved(const struct reader *r, struct str uses, const char *format)
+static bool unresolved(const struct reader *r, struct str uses, struct str name, const char *why)
 {
-    struct str name = plan_text(uses);
     struct reader own = *r;
     own.code = CHARTER_UNRESOLVED_INTEGRATION;
-    reader_fail(&own, uses, format, (int)name.n, name.p);
+    reader_fail(&own, uses, "no integration '%.*s': %s", STR_ARG(name), why);
     str_copy(name, r->problem->name, sizeof r->problem->name);
     return false;
+}
+
+/* What an entry names as its program; false where it names none. */
+static bool find_program(struct str entry, struct plan_step *step)
+{
+    struct str program;
+    if (json_member(entry, "command", &program) && json_type(program) == JSON_ARRAY)
+        return true;
+    if (json_member(entry, "python", &program) && json_type(program) == JSON_STRING) {
+        step->python = program;
+        return true;
+    }
+    return false;
+}
+
+/* The target of a step whose integration is Python, decoded. */
+static struct str python_target(const struct plan_step *step, char *bytes, size_t size)
+{
+    struct out to = out_on(bytes, size);
+    return json_string_decode(step->python, &to) ? out_view(&to) : STR_NONE;
+}
+
+static bool check_python(const struct reader *r, const char *root, const struct plan_step *step)
+{
+    char text[PYTHON_BYTES], words[512];
+    struct str target = python_target(step, text, sizeof text), name = plan_text(step->uses);
+    struct out why = OUT_ON(words);
+    if (python_can_start(root, target, &why))
+        return true;
+    return unresolved(r, step->uses, name, out_cstr(&why));
 }
 
 static bool resolve(const struct reader *r, const char *root, struct str plan_entries,
                     struct str project_entries, struct plan_step *step)
 {
-    struct str name = plan_text(step->uses), program;
+    struct str name = plan_text(step->uses);
     if (!check_name(r, step->uses))
         return false;
     if (!json_member_named(plan_entries, name, &step->plan_entry))
         step->plan_entry = STR_NONE;
     if (!json_member_named(project_entries, name, &step->project_entry))
         step->project_entry = STR_NONE;
-    struct str entries[] = {step->plan_entry, step->project_entry};
-    for (size_t i = 0; i < COUNT_OF(entries); i++) {
-        if (json_member(entries[i], "command", &program) && json_type(program) == JSON_ARRAY)
-            return true;
-        if (json_member(entries[i], "python", &program) && json_type(program) == JSON_STRING)
-            return unresolved(r, step->uses, "'%.*s': Python integrations are not supported yet");
-    }
+    step->python = STR_NONE;
+    if (find_program(step->plan_entry, step) || find_program(step->project_entry, step))
+        return step->python.n == 0 || check_python(r, root, step);
     step->is_dropped_in = is_executable(root, name);
     if (step->is_dropped_in)
         return true;
+    if (python_has_entry_point(root, name)) {
+        step->python = step->uses;
+        return check_python(r, root, step);
+    }
     return unresolved(
-        r, step->uses,
-        "no integration '%.*s': neither in the plan's integrations, nor in charter.yml's with a command, nor "
-        "as an executable in .charter/integrations");
+        r, step->uses, name,
+        "neither in the plan's integrations, nor in charter.yml's with a command, nor "
+        "an executable in .charter/integrations, nor an entry point in .charter/.venv");
 }
 
 bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
@@ -267,7 +298,10 @@ void integration_write(const struct plan_step *step, struct json_writer *w)
         command = member(step->project_entry, "command");
     json_object(w);
     json_key(w, "command");
-    if (command.n > 0) {
+    if (step->python.n > 0) {
+        char text[PYTHON_BYTES];
+        python_write_command(w, python_target(step, text, sizeof text));
+    } else if (command.n > 0) {
         json_raw(w, command);
     } else {
         json_array(w);

@@ -10,7 +10,8 @@
 bool integration_check_all(const struct reader *r, struct str entries);
 
 /* Finds for every step with `uses` what it is started by: the plan's integrations, charter.yml's, an executable in
- * .charter/integrations.  CHARTER_UNRESOLVED_INTEGRATION where there is none, or one that this version cannot run. */
+ * .charter/integrations, an entry point in .charter/.venv.  CHARTER_UNRESOLVED_INTEGRATION where there is none, or one that
+ * cannot be started as far as can be seen. */
 bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
                          struct plan *plan);
 

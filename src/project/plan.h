@@ -36,6 +36,7 @@ struct plan_step {
 
     /* resolve.c: the entries of the plan and of charter.yml that say how `uses` is started; raw or STR_NONE */
     struct str plan_entry, project_entry;
+    struct str python;  /* raw: an entry point or FILE.py:CLASS; STR_NONE where it is a program */
     bool is_dropped_in; /* .charter/integrations/NAME */
 };
 

@@ -4,8 +4,10 @@
 #include "project/project.h"
 
 #include "json/check.h"
+#include "port.h"
 #include "project/convert.h"
 #include "project/declare.h"
+#include "project/python.h"
 #include "project/workflow.h"
 
 /* Opens the inputs as a source: normalised, so that problems have paths and the digest has one form to work on. */
@@ -31,6 +33,25 @@ static bool open_inputs(struct project_workspace *workspace, const char *above, 
            reader_fail(&r, again, "stands here twice");
 }
 
+/* Steps in Python need the bridge where their command says it is. */
+static bool put_bridge(const char *root, const struct plan *plan, struct project_problem *problem)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->steps[i].python.n == 0)
+            continue;
+        enum err err = python_put_bridge(root);
+        if (err == OK)
+            return true;
+        problem_set(problem,
+                    err == ERR_NO_SPACE || err == ERR_READ_ONLY ? CHARTER_JOURNAL_FULL
+                                                                : CHARTER_INTERNAL_ERROR,
+                    ".charter/bridge.py cannot be written: %s; the run was not accepted",
+                    port_last_error());
+        return false;
+    }
+    return true;
+}
+
 static bool accept(struct project_workspace *workspace, const struct project *project,
                    const struct project_submission *submission, struct str given,
                    struct json_writer *w, struct project_problem *problem)
@@ -54,6 +75,8 @@ static bool accept(struct project_workspace *workspace, const struct project *pr
         return reader_fail(&inputs, STR_NONE, "longer than %d bytes with their defaults",
                            LIMIT_INPUTS);
     canonical_digest(workspace, source_root(&workspace->inputs), inputs_sha256);
+    if (!put_bridge(project->root, &workspace->checked, problem))
+        return false;
     if (!store_plan(workspace, project->root, submission->workflow_id, submission->run_id,
                     &manifest, plan_sha256, problem))
         return false;
