@@ -270,6 +270,11 @@ struct port_signals {
 enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
                    struct port_signals *signals);
 
+/* --- processor (processor.c) ----------------------------------------------------------------- */
+
+/* Whether it has SSE4.2, and with that an instruction for CRC-32C; asked once, then remembered. */
+bool port_has_sse42(void);
+
 /* --- memory (memory.c, wipe.c) --------------------------------------------------------------- */
 
 /* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as

@@ -1,5 +1,9 @@
 #include "base/crc32c.h"
 
+#include "port.h"
+
+#include <string.h>
+
 /* What half a byte does to the sum, by how many half bytes still stand behind it in its word of four bytes.  Eight look-ups that do not wait for
  * each other: 512 bytes of table, and three times as fast as half byte by half byte. */
 static const uint32_t table[8][16] = {
@@ -36,7 +40,7 @@ static uint32_t word_at(const char *p)
            (uint32_t)byte[3] << 24;
 }
 
-uint32_t crc32c(uint32_t crc, struct str bytes)
+uint32_t crc32c_by_table(uint32_t crc, struct str bytes)
 {
     size_t i = 0;
     crc = ~crc;
@@ -53,3 +57,29 @@ uint32_t crc32c(uint32_t crc, struct str bytes)
     }
     return ~crc;
 }
+
+#if defined(__GNUC__) && defined(__x86_64__)
+/* x86 has had an instruction for this very polynomial since SSE4.2: ten times as fast as the tables, in less code. */
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, struct str bytes)
+{
+    uint64_t sum = ~crc, word;
+    size_t i = 0;
+    for (; bytes.n - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, bytes.p + i, sizeof word);
+        sum = __builtin_ia32_crc32di(sum, word);
+    }
+    for (; i < bytes.n; i++)
+        sum = __builtin_ia32_crc32qi((uint32_t)sum, (unsigned char)bytes.p[i]);
+    return ~(uint32_t)sum;
+}
+
+uint32_t crc32c(uint32_t crc, struct str bytes)
+{
+    return port_has_sse42() ? by_instruction(crc, bytes) : crc32c_by_table(crc, bytes);
+}
+#else
+uint32_t crc32c(uint32_t crc, struct str bytes)
+{
+    return crc32c_by_table(crc, bytes);
+}
+#endif

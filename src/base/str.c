@@ -7,11 +7,6 @@ struct str str_of(const char *text)
     return text == NULL ? STR_NONE : (struct str){text, strlen(text)};
 }
 
-struct str str_range(const char *p, size_t n)
-{
-    return (struct str){p, n};
-}
-
 bool str_equal(struct str a, struct str b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

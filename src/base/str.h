@@ -19,7 +19,10 @@ struct str {
 #define STR_ARG(s) (int)(s).n, (s).p
 
 struct str str_of(const char *text); /* of a NUL-terminated string; NULL gives STR_NONE */
-struct str str_range(const char *p, size_t n);
+static inline struct str str_range(const char *p, size_t n)
+{
+    return (struct str){p, n};
+}
 bool str_equal(struct str a, struct str b);
 bool str_is(struct str a, const char *text);
 bool str_starts_with(struct str a, struct str prefix);

@@ -195,6 +195,20 @@ static void ring_is_a_queue_across_its_end(void **state)
 
 /* --- crc32c, hashes, base64 ----------------------------------------------------------------- */
 
+static void crc32c_is_the_same_by_table_and_by_processor(void **state)
+{
+    unsigned char bytes[80];
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * i * 37 + 11);
+    for (size_t from = 0; from < 9; from++)
+        for (size_t n = 0; from + n <= sizeof bytes; n++) {
+            struct str part = str_range((const char *)bytes + from, n);
+            assert_int_equal(crc32c((uint32_t)n, part), crc32c_by_table((uint32_t)n, part));
+        }
+    assert_int_equal(crc32c_by_table(0, STR("123456789")), 0xe3069283);
+}
+
 static void crc32c_gives_the_known_answers(void **state)
 {
     char zeros[32], ones[32], up[32];
@@ -450,6 +464,7 @@ int main(void)
         cmocka_unit_test(out_format_overflows_as_the_others),
         cmocka_unit_test(ring_is_a_queue_across_its_end),
         cmocka_unit_test(crc32c_gives_the_known_answers),
+        cmocka_unit_test(crc32c_is_the_same_by_table_and_by_processor),
         cmocka_unit_test(hashes_give_the_known_answers),
         cmocka_unit_test(base64_gives_the_known_answers),
         cmocka_unit_test(ulid_has_its_form),
