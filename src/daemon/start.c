@@ -116,10 +116,10 @@ static enum err on_record(void *context, const struct journal_record *record)
     return event_replay(&daemon->engine, record);
 }
 
-static void mask(void *context, char *text, size_t *n)
+static bool mask(void *context, char *text, size_t *n)
 {
     const struct daemon *daemon = context;
-    mask_event(&daemon->engine.mask, text, n);
+    return mask_event(&daemon->engine.mask, text, n);
 }
 
 static bool open_journal(struct daemon *daemon)

@@ -58,7 +58,7 @@ static enum err next_record(struct journal *journal, struct journal_cursor *curs
             window_line(&journal->window, fd, segment->number, cursor->offset, segment->size, line);
     if (err != OK)
         return err;
-    return record_read(*line, record) == OK ? OK : ERR_DAMAGED;
+    return record_read_own(*line, record);
 }
 
 static void pass(struct journal_cursor *cursor, struct str line)

@@ -67,7 +67,7 @@ static enum err begin(struct journal *journal)
     }
     journal->record_start = journal->out.n;
     journal->out.cap = journal->out.n + LIMIT_RECORD;
-    journal->has_event = false;
+    journal->has_event = journal->was_masked = false;
     record_begin(&journal->out, &journal->writer, journal->batch, segment_newest(journal)->size,
                  CHAIN_BUILT_IN ? &journal->chain.last : NULL);
     return OK;
@@ -112,7 +112,8 @@ static void end_event(struct journal *journal)
     if (!journal->out.overflow && journal->mask != NULL) {
         size_t length = journal->out.n - journal->event_start;
         size_t masked = length;
-        journal->mask(journal->mask_context, journal->buffer + journal->event_start, &masked);
+        journal->was_masked =
+            journal->mask(journal->mask_context, journal->buffer + journal->event_start, &masked);
         ASSERT(masked <= length);
         out_truncate(&journal->out, journal->event_start + masked);
     }
@@ -158,6 +159,7 @@ size_t journal_length(const struct journal *journal)
     return journal->out.n - journal->event_start;
 }
 
+/* What the writer itself has put together is JSON; what others wrote, or changed afterwards, is looked at. */
 static bool can_be_read_back(const struct journal *journal)
 {
     struct str line = str_from(out_view(&journal->out), journal->record_start);
@@ -165,7 +167,8 @@ static bool can_be_read_back(const struct journal *journal)
         return false;
     if (journal->has_event && journal->event_end - journal->event_start > LIMIT_EVENT)
         return false;
-    return json_check(str_from(line, RECORD_COLUMN), RECORD_DEPTH, NULL) == OK;
+    return (!journal->writer.has_raw && !journal->was_masked) ||
+           json_check(str_from(line, RECORD_COLUMN), RECORD_DEPTH, NULL) == OK;
 }
 
 enum err journal_end(struct journal *journal, bool lazy, uint64_t *seq, struct journal_place *place)

@@ -59,9 +59,9 @@ struct journal_window {
 };
 
 struct journal {
-    /* Called with the text of each event before its checksum: may shorten it in place (secrets); what remains must be
-     * JSON.  The owner sets it before or after journal_open(), which leaves it alone; may be NULL. */
-    void (*mask)(void *context, char *text, size_t *n);
+    /* Called with the text of each event before its checksum: may change and shorten it in place (secrets), and says whether it did;
+     * what remains must be JSON.  The owner sets it before or after journal_open(), which leaves it alone; may be NULL. */
+    bool (*mask)(void *context, char *text, size_t *n);
     void *mask_context;
     /* Called by journal_commit() right after it has begun a segment: appends the checkpoint, memos that say all that a
      * later start must know of older segments.  They wait for the next sync, whatever its reason; until then
@@ -98,7 +98,8 @@ struct journal {
     /* the record being written */
     enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO, JOURNAL_MARK } writing;
     bool has_event;
-    struct out out; /* on `buffer` */
+    bool was_masked; /* its text is no longer only what the writer has put there */
+    struct out out;  /* on `buffer` */
     struct json_writer writer;
     size_t record_start, event_start, event_end;
     char buffer[2 * LIMIT_RECORD];

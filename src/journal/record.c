@@ -29,16 +29,23 @@ bool record_may_start(struct str bytes)
            str_starts_with(str_from(bytes, RECORD_COLUMN), str_of(BATCH_START));
 }
 
-/* The JSON behind a column that holds. */
-static enum err checked_json(struct str line, struct str *json)
+/* The text behind a column that holds. */
+static enum err summed_json(struct str line, struct str *json)
 {
     char column[RECORD_COLUMN];
     *json = str_from(line, RECORD_COLUMN);
     if (json->n == 0)
         return ERR_DAMAGED;
     column_write(column, *json);
-    if (!str_equal(str_head(line, RECORD_COLUMN), str_range(column, sizeof column)))
-        return ERR_DAMAGED;
+    return str_equal(str_head(line, RECORD_COLUMN), str_range(column, sizeof column)) ? OK
+                                                                                      : ERR_DAMAGED;
+}
+
+static enum err checked_json(struct str line, struct str *json)
+{
+    enum err err = summed_json(line, json);
+    if (err != OK)
+        return err;
     /* White space around the value would pass the check below. */
     if (json->p[0] != '{' || json->p[json->n - 1] != '}')
         return ERR_SYNTAX;
@@ -112,6 +119,15 @@ static enum err read_members(struct str json, struct record *record)
         record->seq = (uint64_t)seq;
     }
     return json_walk_next(&walk, &name, &rest) ? ERR_SYNTAX : OK;
+}
+
+enum err record_read_own(struct str line, struct record *record)
+{
+    struct str json;
+    enum err err = summed_json(line, &json);
+    if (err == OK)
+        err = read_members(json, record);
+    return err == OK ? OK : ERR_DAMAGED;
 }
 
 enum err record_read(struct str line, struct record *record)

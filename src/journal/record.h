@@ -37,6 +37,9 @@ struct record_head {
 
 /* A line without its line feed.  ERR_DAMAGED: the checksum does not hold; ERR_SYNTAX: the form does not. */
 enum err record_read(struct str line, struct record *record);
+/* The same for a line of a journal that was opened: what this journal's writer wrote is JSON, and the checksum says that it is still that.
+ * ERR_DAMAGED. */
+enum err record_read_own(struct str line, struct record *record);
 /* The first line of a segment, checksum included.  ERR_UNSUPPORTED: of a newer format, head->format says which. */
 enum err record_read_head(struct str line, struct record *record, struct record_head *head);
 /* Whether a record could begin at the head of these bytes: cheap, for searching. */

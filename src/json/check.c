@@ -3,9 +3,8 @@
  * of the one at depth d. */
 #include "json/check.h"
 
+#include "json/internal.h"
 #include "json/utf8.h"
-
-#include <string.h>
 
 #define DEPTH_LIMIT 64 /* bits of is_object */
 
@@ -379,33 +378,13 @@ enum err json_check_byte(struct json_check *check, unsigned char byte, enum json
     return OK;
 }
 
-/* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII.  A byte
- * less than n borrows from its top bit; a borrow may reach the byte above and cry wolf, which only
- * sends that byte the slow way. */
-static bool has_special(uint64_t word)
-{
-    const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;
-    uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
-    return ((word | (word - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops) != 0;
-}
-
 size_t json_check_skip(struct json_check *check, struct str bytes)
 {
-    size_t i = 0;
     if (check->state != STRING)
         return 0;
-    for (uint64_t word; bytes.n - i >= sizeof word; i += sizeof word) {
-        memcpy(&word, bytes.p + i, sizeof word);
-        if (has_special(word))
-            break;
-    }
-    for (; i < bytes.n; i++) {
-        unsigned char byte = (unsigned char)bytes.p[i];
-        if (byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\')
-            break;
-    }
-    check->offset += i;
-    return i;
+    size_t n = json_plain_run(bytes);
+    check->offset += n;
+    return n;
 }
 
 enum err json_check_feed(struct json_check *check, struct str bytes)

@@ -4,6 +4,8 @@
 
 #include "base/str.h"
 
+/* How many bytes at the head stand for themselves inside a string: ASCII without controls, quotes and backslashes. */
+size_t json_plain_run(struct str text);
 /* Index behind the value that begins at `at`; `at` itself where none does. */
 size_t json_skip(struct str text, size_t at);
 /* Whether a raw string says `text`, which may hold anything. */

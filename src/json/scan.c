@@ -149,8 +149,10 @@ enum err json_scan_feed(struct json_scan *scan, struct str bytes)
 {
     for (size_t i = 0; i < bytes.n; i++) {
         enum json_event event;
-        if (!scan->in_key)
-            i += json_check_skip(&scan->check, str_from(bytes, i));
+        size_t plain = json_check_skip(&scan->check, str_from(bytes, i));
+        if (scan->in_key && plain > 0)
+            key_add(scan, bytes.p + i, plain);
+        i += plain;
         if (i == bytes.n)
             break;
         if (json_check_byte(&scan->check, (unsigned char)bytes.p[i], &event) != OK)

@@ -156,6 +156,8 @@ bool json_string_says(struct str raw, struct str text)
     char decoded[4];
     if (!string_inside(raw, &inside))
         return false;
+    if (str_find(inside, '\\') == inside.n)
+        return str_equal(inside, text);
     while (next_piece(&inside, &piece, decoded)) {
         if (!str_starts_with(text, piece))
             return false;

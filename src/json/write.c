@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/time.h"
+#include "json/internal.h"
 #include "json/utf8.h"
 
 #include <stdarg.h>
@@ -70,12 +71,6 @@ void json_array_end(struct json_writer *w)
     container_close(w, ']');
 }
 
-/* Bytes that stand for themselves inside a string: ASCII that needs no escape. */
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
 static void escape_byte(struct out *out, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -111,24 +106,19 @@ static void escape_byte(struct out *out, unsigned char c)
 
 void json_escape(struct out *out, struct str text)
 {
-    size_t i = 0, from = 0;
+    size_t from = 0, i = json_plain_run(text);
     while (i < text.n) {
         unsigned char c = (unsigned char)text.p[i];
-        if (is_plain(c)) {
-            i++;
-            continue;
-        }
         size_t length = c < 0x80 ? 0 : utf8_length(str_from(text, i));
-        if (length > 0) {
-            i += length;
-            continue;
+        if (length == 0) {
+            out_str(out, str_range(text.p + from, i - from));
+            if (c < 0x80)
+                escape_byte(out, c);
+            else
+                out_text(out, UTF8_REPLACEMENT);
+            from = ++i;
         }
-        out_str(out, str_range(text.p + from, i - from));
-        if (c < 0x80)
-            escape_byte(out, c);
-        else
-            out_text(out, UTF8_REPLACEMENT);
-        from = ++i;
+        i += length + json_plain_run(str_from(text, i + length));
     }
     if (from < text.n)
         out_str(out, str_from(text, from));
@@ -209,12 +199,14 @@ void json_raw(struct json_writer *w, struct str raw)
         return;
     }
     separate(w);
+    w->has_raw = true;
     out_str(w->out, raw);
 }
 
 struct out *json_raw_begin(struct json_writer *w)
 {
     separate(w);
+    w->has_raw = true;
     return w->out;
 }
 

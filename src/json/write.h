@@ -12,6 +12,7 @@ struct json_writer {
     uint64_t has_items; /* bit d: the container at depth d (0: the outermost) has an item already */
     uint8_t depth;
     bool after_key;
+    bool has_raw; /* took text that somebody else wrote: all else is JSON by itself */
 };
 
 struct json_writer json_writer(struct out *out);

@@ -99,14 +99,21 @@ static enum err collect_members(struct str message, struct str values[MEMBERS],
 enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error)
 {
     struct json_problem problem;
+
+    if (json_check(message, LIMIT_JSON_DEPTH, &problem) == OK)
+        return rpc_read_checked(message, envelope, error);
+    memset(envelope, 0, sizeof *envelope);
+    rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason,
+                  problem.offset);
+    return ERR_SYNTAX;
+}
+
+enum err rpc_read_checked(struct str message, struct rpc_envelope *envelope,
+                          struct rpc_error *error)
+{
     struct str values[MEMBERS] = {{NULL, 0}};
 
     memset(envelope, 0, sizeof *envelope);
-    if (json_check(message, LIMIT_JSON_DEPTH, &problem) != OK) {
-        rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason,
-                      problem.offset);
-        return ERR_SYNTAX;
-    }
     message = str_trim(message);
     if (json_type(message) == JSON_ARRAY)
         return invalid(error, "batches are not served; send one object a message");

@@ -62,6 +62,9 @@ struct rpc_envelope {
 /* Reads one message (already without its line feed).  On failure *error is what to answer, and envelope->id is what could be read
  * of the id (STR_NONE: answer with null). */
 enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error);
+/* The same for a message that has passed the JSON check (json/check.h) on its way here. */
+enum err rpc_read_checked(struct str message, struct rpc_envelope *envelope,
+                          struct rpc_error *error);
 
 /* Writers for whole messages, without framing. */
 void rpc_write_error(struct out *out, struct str id, const struct rpc_error *error);

@@ -336,21 +336,32 @@ void conversation_line(struct engine *engine, struct process *process)
         on_long_line(engine, process);
         return;
     }
-    if (intake_read(&process->intake, 0, process->intake.n, &text) != OK) {
-        process_broke(engine, process, FAILURE_PROTOCOL, "its line cannot be read back: %s",
-                      port_last_error());
-        return;
+    struct str line = intake_line(&process->intake);
+    if (line.n == 0) {
+        if (intake_read(&process->intake, 0, process->intake.n, &text) != OK) {
+            process_broke(engine, process, FAILURE_PROTOCOL, "its line cannot be read back: %s",
+                          port_last_error());
+            return;
+        }
+        line = out_view(&text);
     }
-    if (rpc_read(out_view(&text), &envelope, &error) != OK) {
+    /* It passed the strict check as it came. */
+    if (rpc_read_checked(line, &envelope, &error) != OK) {
         process_broke(engine, process, FAILURE_PROTOCOL, "%s", error.message);
         return;
     }
-    if (envelope.kind == RPC_RESPONSE)
+    switch (envelope.kind) {
+    case RPC_RESPONSE:
+        intake_keep(&process->intake); /* a helper may have to store what it says */
         on_answer(engine, process, envelope.id, envelope.result, envelope.error);
-    else if (envelope.kind == RPC_NOTIFICATION)
+        break;
+    case RPC_NOTIFICATION:
         on_notification(engine, process, &envelope);
-    else
+        break;
+    case RPC_REQUEST:
         process_broke(engine, process, FAILURE_PROTOCOL,
                       "it sent a request (\"%s\"); integrations only answer and notify",
                       envelope.method);
+        break;
+    }
 }

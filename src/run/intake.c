@@ -30,6 +30,7 @@ void intake_next(struct intake *intake)
     intake_stop(intake);
     json_scan_start(&intake->scan, paths, INTAKE_PATHS, LIMIT_JSON_DEPTH);
     intake->n = 0;
+    intake->lent = STR_NONE;
     intake->whole = false;
 }
 
@@ -114,7 +115,9 @@ enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
             return ERR_TOO_LARGE;
         if (piece.n > 0) {
             err = json_scan_feed(&intake->scan, piece);
-            if (err == OK)
+            if (err == OK && ends && intake->n == 0 && piece.n <= INTAKE_TAIL)
+                intake->lent = piece;
+            else if (err == OK)
                 err = keep(intake, piece, spill_path);
             if (err != OK)
                 return err;
@@ -130,13 +133,27 @@ enum err intake_feed(struct intake *intake, struct str bytes, uint64_t limit,
     }
 }
 
+struct str intake_line(const struct intake *intake)
+{
+    if (intake->lent.n > 0)
+        return intake->lent;
+    return intake->spill < 0 ? str_range(intake->tail, (size_t)intake->n) : STR_NONE;
+}
+
+void intake_keep(struct intake *intake)
+{
+    if (intake->lent.n > 0)
+        memcpy(intake->tail, intake->lent.p, intake->lent.n);
+    intake->lent = STR_NONE;
+}
+
 enum err intake_read(const struct intake *intake, uint64_t from, uint64_t n, struct out *to)
 {
     size_t got;
 
     ASSERT(from + n <= intake->n);
     if (intake->spill < 0) {
-        out_str(to, str_range(intake->tail + from, (size_t)n));
+        out_str(to, str_range(intake_line(intake).p + from, (size_t)n));
         return to->overflow ? ERR_FULL : OK;
     }
     if (n > out_room(to))

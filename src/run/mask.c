@@ -30,6 +30,8 @@ static enum err add(struct mask *mask, struct str value)
     memcpy(mask->bytes + mask->used, value.p, value.n);
     mask->used += value.n;
     mask->count++;
+    unsigned char first = (unsigned char)value.p[0];
+    mask->first[first / 32] |= UINT32_C(1) << first % 32;
     return OK;
 }
 
@@ -154,8 +156,16 @@ static size_t match(struct str inside, struct str value, bool escaped)
     return escaped && at < inside.n && is_continuation(inside.p[at]) ? 0 : at;
 }
 
+/* Whether a value can begin with this byte, as it stands or as an escape. */
+static bool may_begin(const struct mask *mask, char c)
+{
+    return c == '\\' || (mask->first[(unsigned char)c / 32] >> (unsigned char)c % 32 & 1) != 0;
+}
+
 static size_t match_any(const struct mask *mask, struct str inside, bool escaped)
 {
+    if (!may_begin(mask, inside.p[0]))
+        return 0;
     for (size_t i = 0; i < mask->count; i++) {
         struct str value = pattern(mask, i);
         if (inside.p[0] != value.p[0] && inside.p[0] != '\\')
@@ -165,6 +175,17 @@ static size_t match_any(const struct mask *mask, struct str inside, bool escaped
             return raw;
     }
     return 0;
+}
+
+/* Whether it is worth going through the text value by value: most texts hold nothing that is hidden, and this says so at a glance.  With
+ * escapes in it, one cannot tell so. */
+static bool may_hold(const struct mask *mask, struct str text, bool escaped)
+{
+    for (; text.n > 0; text = str_range(text.p + 1, text.n - 1))
+        if (may_begin(mask, text.p[0]) &&
+            ((escaped && text.p[0] == '\\') || match_any(mask, text, false) > 0))
+            return true;
+    return false;
 }
 
 /* Copies [from, from + n) of text to `to` (at or before `from`), values hidden; the new length.  Escaped: steps over escapes whole. */
@@ -192,7 +213,7 @@ static size_t hide(const struct mask *mask, char *text, size_t to, size_t from, 
 
 void mask_text(const struct mask *mask, char *text, size_t *n)
 {
-    if (mask->count > 0)
+    if (mask->count > 0 && may_hold(mask, str_range(text, *n), false))
         *n = hide(mask, text, 0, 0, *n, false);
 }
 
@@ -256,12 +277,14 @@ static size_t hide_values(const struct mask *mask, char *text, size_t at, size_t
     return to;
 }
 
-void mask_event(const struct mask *mask, char *text, size_t *n)
+bool mask_event(const struct mask *mask, char *text, size_t *n)
 {
     struct str data;
 
-    if (mask->count == 0 || !json_member(str_range(text, *n), "data", &data))
-        return;
+    if (mask->count == 0 || !json_member(str_range(text, *n), "data", &data) ||
+        !may_hold(mask, data, true))
+        return false;
     /* `data` is the event's last member: what follows is the closing brace alone. */
     *n = hide_values(mask, text, (size_t)(data.p - text), *n);
+    return true;
 }

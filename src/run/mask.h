@@ -12,6 +12,7 @@
 
 struct mask {
     size_t count, used;
+    uint32_t first[8]; /* bit c: some value begins with the byte c */
     struct {
         uint16_t offset, length;
     } patterns[MASK_PATTERNS];
@@ -20,8 +21,9 @@ struct mask {
 
 /* Adds a value and its lines; one that is known already costs nothing.  ERR_INVALID: shorter than MASK_SHORTEST; ERR_FULL: no room. */
 enum err mask_learn(struct mask *mask, struct str value);
-/* Hides the values in the strings and numbers of an event's `data`; names of the event's own members stay.  Shortens in place. */
-void mask_event(const struct mask *mask, char *text, size_t *n);
+/* Hides the values in the strings and numbers of an event's `data`; names of the event's own members stay.  Shortens in place; false where
+ * the text certainly stayed as it was. */
+bool mask_event(const struct mask *mask, char *text, size_t *n);
 /* The same in plain text. */
 void mask_text(const struct mask *mask, char *text, size_t *n);
 

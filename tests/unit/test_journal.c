@@ -326,10 +326,11 @@ static void journal_never_appends_what_it_could_not_read(void **state)
 }
 
 /* Replaces SECRET by ***, as the owner of secrets would. */
-static void mask(void *context, char *event, size_t *n)
+static bool mask(void *context, char *event, size_t *n)
 {
     static const char secret[] = "SECRET";
     const size_t length = sizeof secret - 1;
+    bool hidden = false;
     ++*(int *)context;
     for (size_t i = 0; i + length <= *n;) {
         if (memcmp(event + i, secret, length) != 0) {
@@ -339,7 +340,9 @@ static void mask(void *context, char *event, size_t *n)
         memcpy(event + i, "***", 3);
         memmove(event + i + 3, event + i + length, *n - i - length);
         *n -= length - 3;
+        hidden = true;
     }
+    return hidden;
 }
 
 static void journal_mask_is_applied_before_the_checksum(void **state)
