@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+#define TEXT_OF(number) #number
+#define AS_TEXT(number) TEXT_OF(number)
+#define JOURNAL_KIB AS_TEXT(CONFIG_JOURNAL_KIB)
+
 const char options_help[] =
     "charter-daemon: runs Charter workflows of one project\n"
     "\n"
@@ -34,6 +38,8 @@ const char options_help[] =
     "  --tls-min V         lowest version of TLS, 1.2 or 1.3 (CHARTER_TLS_MIN; default: 1.2)\n"
     "                      Names and dates of certificates are always checked. All these files are read anew for each\n"
     "                      connection.\n"
+    "  --journal-kib N     disk space for the journal, from 2048 to 1048576 KiB (CHARTER_JOURNAL_KIB; default: " JOURNAL_KIB ")\n"
+    "  --salvage           where the journal is damaged, keep a copy of it and go on with what can be read\n"
     "  --background        detach from the terminal when ready\n"
     "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
     "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
@@ -94,6 +100,16 @@ static bool set_reconnect(struct options *options, const char *value)
     return true;
 }
 
+static bool set_journal(struct options *options, const char *value)
+{
+    uint64_t kib;
+
+    if (!str_to_u64(str_of(value), &kib) || kib < 2048 || kib > 1048576)
+        return complain("--journal-kib must be a number from 2048 to 1048576", value);
+    options->journal_bytes = (int64_t)kib * 1024;
+    return true;
+}
+
 static bool set_level(struct options *options, const char *value)
 {
     return log_level_read(str_of(value), &options->log_level) ||
@@ -132,6 +148,8 @@ enum flag {
     FLAG_TLS_MIN,
     FLAG_LEVEL,
     FLAG_FORMAT,
+    FLAG_JOURNAL,
+    FLAG_SALVAGE,
     FLAG_BACKGROUND,
     FLAGS
 };
@@ -152,6 +170,8 @@ static const struct {
     [FLAG_TLS_MIN] = {"--tls-min", "CHARTER_TLS_MIN", true, true},
     [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false},
     [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false},
+    [FLAG_JOURNAL] = {"--journal-kib", "CHARTER_JOURNAL_KIB", true, true},
+    [FLAG_SALVAGE] = {"--salvage", NULL, false, true},
     [FLAG_BACKGROUND] = {"--background", NULL, false, true},
 };
 
@@ -177,6 +197,11 @@ static bool apply(struct options *options, enum flag flag, const char *value)
         return set_level(options, value);
     case FLAG_FORMAT:
         return set_format(options, value);
+    case FLAG_JOURNAL:
+        return set_journal(options, value);
+    case FLAG_SALVAGE:
+        options->salvage = true;
+        return true;
     case FLAG_BACKGROUND:
         options->background = true;
         return true;

@@ -18,6 +18,8 @@ struct options {
     char token_file[LIMIT_PATH];
     struct tls_options tls;
     int64_t reconnect_first_ms, reconnect_longest_ms; /* 0: the contract's */
+    int64_t journal_bytes; /* the journal's limit; 0: the one it was built with */
+    bool salvage;
     bool background;
     enum log_level log_level;
     enum log_format log_format;

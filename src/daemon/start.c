@@ -127,8 +127,11 @@ static bool open_journal(struct daemon *daemon)
     struct journal_report report = {.cut_bytes = 0};
     char path[LIMIT_PATH];
 
+    int64_t limit =
+        daemon->options.journal_bytes > 0 ? daemon->options.journal_bytes : LIMIT_JOURNAL;
+
     path_in(daemon, "journal", path);
-    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, LIMIT_JOURNAL,
+    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, limit,
                                 on_record, daemon, &report);
     if (err == OK && report.cut_bytes > 0)
         log_warning("journal", "%s", report.text);

@@ -1,0 +1,145 @@
+"""Contract section 4, retention: segments go, what unfinished runs need of them is carried on, and a start reads only the newest."""
+
+import re
+import shutil
+
+import pytest
+
+from harness import DAEMON, RpcError, step, wait_until
+from peers.gateway import Gateway
+from workflows import approve, gate
+
+SMALL = "--journal-kib=2048"
+
+
+def chatter(project):
+    """A run of it writes about 256 KiB."""
+    project.workflow("chatter", [step("talk", {"logs": {"times": 80, "text": "x" * 3000}}, value="y" * 12000)])
+
+
+def status(daemon):
+    return daemon.call("daemon.status")["journal"]
+
+
+def turn_over(daemon, times=1):
+    """Lets the journal come around until nothing of it is as old as now."""
+    for _ in range(times):
+        last = status(daemon)["last_seq"]
+        for _ in range(64):
+            daemon.run("chatter")
+            if status(daemon)["first_seq"] > last:
+                break
+        assert status(daemon)["first_seq"] > last
+
+
+def test_a_gate_that_waits_pins_nothing(project, daemon_of):
+    """The run's inputs, values, failures and labels outlive every segment that they were written to, and several daemons."""
+    chatter(project)
+    project.workflow("w", [
+        step("one", value={"text": "ü" * 2000, "n": 12345678901234567890.5}),
+        step("two", {"error": {"code": 7, "message": "not today"}}, continue_on_error=True),
+        gate("review", "Publish ${{ outputs.one.n }}?"),
+        step("three", value=["${{ inputs.city }}", "${{ outputs.one }}", "${{ outputs.review.comment }}"])],
+        inputs={"city": {"type": "string"}}, outputs={"all": "${{ outputs.three }}"})
+    daemon = daemon_of(project, SMALL)
+    run_id = daemon.start_run("w", {"city": "Köln"}, labels={"team": "a"})
+    daemon.wait_event("run.waiting", run_id)
+    before = daemon.status(run_id)
+    for _ in range(2):
+        turn_over(daemon, 2)
+        assert status(daemon)["bytes"] < status(daemon)["limit"]
+        assert daemon.status(run_id) == before
+        daemon.kill()
+        daemon = daemon_of(project, SMALL)
+        assert daemon.status(run_id) == before
+    approve(daemon, run_id, comment="at last")
+    # Where it began is held no longer: whoever reads its events is told so.
+    with daemon.client() as client:
+        client.call("run.events", {"run_id": run_id, "follow": True})
+        gap = client.read()
+        assert gap["method"] == "events.gap" and gap["params"]["to"] + 1 == status(daemon)["first_seq"]
+        while client.next_event()["type"] != "run.succeeded":
+            pass
+    state = daemon.status(run_id)
+    assert state["status"] == "succeeded" and state["labels"] == {"team": "a"}
+    assert state["outputs"] == {"all": ["Köln", {"text": "ü" * 2000, "n": 12345678901234567890.5}, "at last"]}
+    assert [(s["id"], s["status"]) for s in state["steps"]] == [
+        ("one", "completed"), ("two", "failed"), ("review", "completed"), ("three", "completed")]
+    assert state["steps"][1]["error"]["message"] == before["steps"][1]["error"]["message"]
+    # And so it is after one more start, from a checkpoint.
+    daemon.kill()
+    daemon = daemon_of(project, SMALL)
+    assert daemon.status(run_id) == state
+    again = daemon.call("run.start", {"workflow_id": "w", "run_id": run_id, "inputs": {"city": "Köln"}})
+    assert again["status"] == "succeeded"
+
+
+def test_ended_runs_go_oldest_first_and_the_last_stay_readable(project, daemon_of):
+    chatter(project)
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project, SMALL)
+    first = daemon.run("w")
+    turn_over(daemon)
+    rows, cursor = [], None
+    while True:
+        page = daemon.call("runs.list", {"limit": 3, **({"cursor": cursor} if cursor else {})})
+        rows += page["runs"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    ids = [row["run_id"] for row in rows]
+    assert first.id not in ids and len(ids) == len(set(ids)) > 2
+    assert daemon.refused("run.status", {"run_id": first.id}).code == -32005
+    for run_id in ids:
+        assert daemon.status(run_id)["status"] == "succeeded"
+    # Their directories have gone with the others.
+    assert not project.file(f".charter/runs/{first.id}").exists()
+
+
+def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(project, daemon_of):
+    """Logs are dropped and counted, runs are refused; after the acks the same daemon takes runs again."""
+    chatter(project)
+    with Gateway() as gateway:
+        gateway.hold_acks()
+        daemon = daemon_of(project, SMALL, "--gateway", gateway.url)
+        refused = None
+        for _ in range(400):
+            try:
+                daemon.run("chatter")
+            except RpcError as error:
+                refused = error
+                break
+        assert refused is not None and refused.code == -32012
+        assert status(daemon)["bytes"] <= status(daemon)["limit"] and status(daemon)["first_seq"] == 1
+        gateway.release_acks()
+        wait_until(lambda: status(daemon)["bytes"] < status(daemon)["limit"] * 3 // 4, "room in the journal")
+        daemon.run("chatter")
+        last = status(daemon)["last_seq"]
+        gateway.wait(lambda: gateway.events() and gateway.events()[-1]["seq"] >= last, what="the whole stream")
+        assert [event["seq"] for event in gateway.events()] == list(range(1, len(gateway.events()) + 1))
+        assert sum(event["data"]["count"] for event in gateway.events("events.dropped")) > 0
+
+
+def test_a_start_reads_only_what_follows_the_newest_checkpoint(project, daemon_of):
+    """Seen by what it reads of the old segments: their heads."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    chatter(project)
+    daemon = daemon_of(project)
+    for _ in range(24):
+        daemon.run("chatter")
+    assert daemon.stop() == 0
+    segments = project.segments()
+    assert len(segments) > 4
+    trace, program = project.path.parent / "trace", project.path.parent / "traced"
+    program.write_text(f'#!/bin/sh\nexec strace -D -y -e trace=pread64 -o {trace} {DAEMON} "$@"\n')
+    program.chmod(0o755)
+    daemon = daemon_of(project, program=program)
+    read = dict.fromkeys((segment.name for segment in segments), 0)
+    for line in trace.read_text().splitlines():
+        found = re.search(r"pread64\(\d+<[^>]*/journal/(\d+\.log)>.* = (\d+)$", line)
+        if found and found[1] in read:
+            read[found[1]] += int(found[2])
+    assert read[segments[-1].name] > 0
+    for segment in segments[:-2]:
+        assert 0 < read[segment.name] <= 32768, read
