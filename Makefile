@@ -181,7 +181,8 @@ PORT_SRC := $(filter-out $(PORT_OWN:port/$(PORT)/%=port/posix/%),$(PORT_SRC)) $(
 endif
 OFF := $(if $(CONFIG_GATEWAY),,gateway) $(if $(CONFIG_CLI),,cli)
 TLS_OFF := $(if $(CONFIG_TLS),src/link/tls_none.c,$(filter-out %/tls_options.c %/tls_none.c,$(wildcard src/link/tls*.c)))
-SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(TLS_OFF),$(wildcard src/*/*.c))
+PROXY_OFF := src/link/proxy$(if $(CONFIG_PROXY),_none).c
+SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(TLS_OFF) $(PROXY_OFF),$(wildcard src/*/*.c))
 MAINS := $(filter %/main.c,$(SRC))
 LIB_SRC := $(filter-out $(MAINS),$(SRC)) $(PORT_SRC)
 

@@ -165,6 +165,8 @@ enum err port_connected(int fd);
 void port_tune_tcp(int fd, int keepalive_s, int user_timeout_ms);
 /* Shuts the sending side down: the peer reads the end. */
 void port_shutdown_write(int fd);
+/* A numeric address as text (no brackets, no zone): 4 bytes of IPv4 or 16 of IPv6 in network order. */
+bool port_address_bytes(const char *text, unsigned char bytes[16], size_t *n);
 /* "192.0.2.1:80", "[::1]:80" */
 enum err port_address_text(const struct port_address *address, char *to, size_t size);
 /* Blocks for as long as the resolver likes and may allocate: helpers only.  ERR_NOT_FOUND with

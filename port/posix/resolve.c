@@ -45,6 +45,15 @@ enum err port_resolve(const char *host, unsigned port, struct port_address *list
     return OK;
 }
 
+bool port_address_bytes(const char *text, unsigned char bytes[16], size_t *n)
+{
+    *n = 4;
+    if (inet_pton(AF_INET, text, bytes) == 1)
+        return true;
+    *n = 16;
+    return inet_pton(AF_INET6, text, bytes) == 1;
+}
+
 enum err port_address_text(const struct port_address *address, char *to, size_t size)
 {
     char text[INET6_ADDRSTRLEN];

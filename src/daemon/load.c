@@ -32,6 +32,7 @@ void daemon_link_options(struct daemon *daemon)
         options->url_count = daemon->project.gateway_url_count;
     }
     options->tls = flags->tls;
+    options->proxy = flags->proxy;
     (void)str_copy(str_of(token), options->token_file, sizeof options->token_file);
     options->backoff_initial_ms = flags->reconnect_first_ms;
     options->backoff_max_ms = flags->reconnect_longest_ms;

@@ -24,6 +24,10 @@ const char options_help[] =
     "                      charter.yml's); several are doors to one gateway. Without one the daemon works locally and\n"
     "                      keeps events.\n"
     "  --token-file FILE   file with the bearer token for the gateway (CHARTER_TOKEN_FILE)\n"
+    "  --proxy URL|none    http://HOST:PORT of a proxy that leads to the gateway (CHARTER_PROXY; default: what https_proxy,\n"
+    "                      or http_proxy for http:// gateways, says); no_proxy names hosts that are reached without it\n"
+    "  --proxy-credentials-file FILE\n"
+    "                      USER:PASSWORD for the proxy (CHARTER_PROXY_CREDENTIALS_FILE)\n"
     "  --reconnect-ms A,B  how long to wait before the gateway is dialled again: at random below A milliseconds after the\n"
     "                      first failure, below twice that after the next, never above B (CHARTER_RECONNECT_MS; default:\n"
     "                      1000,300000)\n"
@@ -66,20 +70,38 @@ static bool set_path(char *to, const char *path, const char *what)
     return true;
 }
 
+/* A URL that is refused, with the reason: it may hold a password. */
+static bool complain_of_url(const char *flag, const char *url, const char *reason)
+{
+    char bytes[LIMIT_URL + 128];
+    struct out out = OUT_ON(bytes);
+
+    url_write_safe(&out, str_head(str_of(url), LIMIT_URL));
+    out_text(&out, ": ");
+    out_text(&out, reason);
+    return complain(flag, out_cstr(&out));
+}
+
+static bool set_proxy(struct options *options, const char *url)
+{
+    const char *reason = "it is too long";
+
+    if (!str_copy(str_of(url), options->proxy.url, sizeof options->proxy.url) ||
+        !proxy_url_is_good(url, &reason))
+        return complain_of_url("--proxy", url, reason);
+    return true;
+}
+
 static bool add_gateway(struct options *options, const char *url)
 {
     const char *reason;
 
     if (options->gateway_count == OPTIONS_URLS)
-        return complain("too many gateways", url);
+        return complain_of_url("--gateway", url, "too many gateways");
     if (!str_copy(str_of(url), options->gateways[options->gateway_count], LIMIT_URL))
         return complain("--gateway", "the URL is too long");
-    if (!link_url_is_good(url, &reason)) {
-        char bytes[LIMIT_URL + 128];
-        struct out out = OUT_ON(bytes);
-        out_format(&out, "%s: %s", url, reason);
-        return complain("--gateway", out_cstr(&out));
-    }
+    if (!link_url_is_good(url, &reason))
+        return complain_of_url("--gateway", url, reason);
     options->gateway_count++;
     return true;
 }
@@ -139,6 +161,8 @@ enum flag {
     FLAG_PROJECT,
     FLAG_GATEWAY,
     FLAG_TOKEN,
+    FLAG_PROXY,
+    FLAG_PROXY_CREDENTIALS,
     FLAG_RECONNECT,
     FLAG_TLS_CA,
     FLAG_TLS_PIN,
@@ -161,6 +185,9 @@ static const struct {
     [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
     [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
     [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true},
+    [FLAG_PROXY] = {"--proxy", "CHARTER_PROXY", true, true},
+    [FLAG_PROXY_CREDENTIALS] = {"--proxy-credentials-file", "CHARTER_PROXY_CREDENTIALS_FILE", true,
+                                true},
     [FLAG_RECONNECT] = {"--reconnect-ms", "CHARTER_RECONNECT_MS", true, true},
     [FLAG_TLS_CA] = {"--tls-ca", "CHARTER_TLS_CA", true, true},
     [FLAG_TLS_PIN] = {"--tls-pin", "CHARTER_TLS_PIN", true, true},
@@ -184,6 +211,10 @@ static bool apply(struct options *options, enum flag flag, const char *value)
         return add_gateway(options, value);
     case FLAG_TOKEN:
         return set_path(options->token_file, value, "--token-file");
+    case FLAG_PROXY:
+        return set_proxy(options, value);
+    case FLAG_PROXY_CREDENTIALS:
+        return set_path(options->proxy.credentials_file, value, "--proxy-credentials-file");
     case FLAG_RECONNECT:
         return set_reconnect(options, value);
     case FLAG_TLS_CA:
@@ -248,6 +279,18 @@ static bool read_environment(struct options *options, const bool seen[FLAGS])
     return true;
 }
 
+static bool make_path_absolute(char path[LIMIT_PATH], const char *flag)
+{
+    char given[LIMIT_PATH];
+
+    memcpy(given, path, sizeof given);
+    if (given[0] == '\0' || given[0] == '/')
+        return true;
+    if (port_real_path(given, path, LIMIT_PATH) != OK)
+        return complain(flag, port_last_error());
+    return true;
+}
+
 static bool make_absolute(struct options *options)
 {
     char given[LIMIT_PATH];
@@ -260,13 +303,8 @@ static bool make_absolute(struct options *options)
         out_format(&out, "%s: %s", given, port_last_error());
         return complain("--project-path", out_cstr(&out));
     }
-    if (options->token_file[0] != '\0') {
-        memcpy(given, options->token_file, sizeof given);
-        if (given[0] != '/' &&
-            port_real_path(given, options->token_file, sizeof options->token_file) != OK)
-            return complain("--token-file", port_last_error());
-    }
-    return true;
+    return make_path_absolute(options->token_file, "--token-file") &&
+           make_path_absolute(options->proxy.credentials_file, "--proxy-credentials-file");
 }
 
 bool options_read(struct options *options, int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "link/tls_options.h"
+#include "link/proxy.h"
 
 #define OPTIONS_URLS 4
 
@@ -17,6 +18,7 @@ struct options {
     size_t gateway_count;
     char token_file[LIMIT_PATH];
     struct tls_options tls;
+    struct proxy_options proxy;
     int64_t reconnect_first_ms, reconnect_longest_ms; /* 0: the contract's */
     int64_t journal_bytes; /* the journal's limit; 0: the one it was built with */
     bool salvage;

@@ -1,4 +1,4 @@
-/* Owns what happens between two connections: when the next is tried, which URL, with which token. */
+/* Owns what happens between two connections: when the next is tried, which URL, and what the end of an attempt means. */
 #include "link/session.h"
 
 #include "base/log.h"
@@ -19,13 +19,15 @@ void link_plan_retry(struct link *link)
 {
     int64_t wait;
 
-    link->token_watch_ms = 0;
+    link->watched = NULL;
     switch (link->after) {
     case LINK_AFTER_EXACT:
         wait = link->after_ms;
         break;
     case LINK_AFTER_TOKEN:
-        link->token_watch_ms = link->loop->now_ms + LINK_TOKEN_POLL_MS;
+        link->watched = link->connect.failure == CONNECT_CREDENTIALS ? &link->connect.credentials
+                                                                     : &link->connect.token;
+        link->watch_ms = link->loop->now_ms + LINK_TOKEN_POLL_MS;
         wait = backoff_slowest_ms(&link->backoff, link->after_ms, random_number());
         break;
     case LINK_AFTER_SLOW:
@@ -44,62 +46,88 @@ void link_plan_retry(struct link *link)
               (long long)(wait / 100 % 10));
 }
 
-static bool same_file(const struct port_stat *a, const struct port_stat *b)
+void link_watch_secret(struct link *link)
 {
-    return a->mtime_ms == b->mtime_ms && a->size == b->size && a->inode == b->inode &&
-           a->device == b->device;
-}
-
-void link_watch_token(struct link *link)
-{
-    struct port_stat stat;
-
-    if (link->token_watch_ms == 0 || link->loop->now_ms < link->token_watch_ms)
+    if (link->watched == NULL || link->loop->now_ms < link->watch_ms)
         return;
-    link->token_watch_ms = link->loop->now_ms + LINK_TOKEN_POLL_MS;
-    if (link->options.token_file[0] == '\0' || port_stat(link->options.token_file, &stat) != OK ||
-        same_file(&stat, &link->token_stat))
+    link->watch_ms = link->loop->now_ms + LINK_TOKEN_POLL_MS;
+    if (!secret_has_changed(link->watched))
         return;
-    log_info("link", "the token file %s has changed; trying it now", link->options.token_file);
+    log_info("link", "the file %s has changed; trying it now", link->watched->path);
     link->next_try_ms = link->loop->now_ms;
     link_dial(link);
 }
 
 /* --- dialling ------------------------------------------------------------------------------------------------------- */
 
-static void on_resolved(struct dial *dial)
+static void on_stage(struct connect *connect, enum connect_stage stage)
 {
-    link_enter(dial->owner, LINK_EVENT_RESOLVED);
+    static const enum link_event events[] = {[CONNECT_RESOLVING] = LINK_EVENT_REDIRECTED,
+                                             [CONNECT_DIALLING] = LINK_EVENT_RESOLVED,
+                                             [CONNECT_TUNNELLING] = LINK_EVENT_TUNNEL,
+                                             [CONNECT_SECURING] = LINK_EVENT_SECURE,
+                                             [CONNECT_UPGRADING] = LINK_EVENT_OPENED};
+
+    link_enter(connect->owner, events[stage]);
 }
 
-static void on_done(struct dial *dial, enum err err, int fd)
+/* The table of contract §6 for the answers of the upgrade; what it does not name is an ordinary loss. */
+static enum link_after after_failure(const struct connect *connect)
 {
-    struct link *link = dial->owner;
+    switch (connect->failure) {
+    case CONNECT_UNUSABLE:
+        return LINK_AFTER_SLOW;
+    case CONNECT_TOKEN:
+    case CONNECT_CREDENTIALS:
+        return LINK_AFTER_TOKEN;
+    case CONNECT_REFUSED:
+        return connect->status == 401   ? LINK_AFTER_TOKEN
+               : connect->status == 403 ? LINK_AFTER_SLOW
+               : connect->status == 410 ? LINK_AFTER_RETIRED
+                                        : LINK_AFTER_BACKOFF;
+    default:
+        return LINK_AFTER_BACKOFF;
+    }
+}
 
-    if (err != OK) {
-        link_lost(link, LINK_AFTER_BACKOFF, "%s", dial->error);
+static void on_done(struct connect *connect, enum err err)
+{
+    struct link *link = connect->owner;
+
+    if (err == OK) {
+        link_attach(link);
         return;
     }
-    port_tune_tcp(fd, LINK_HEARTBEAT_S, LINK_WRITE_MS);
-    link_connected(link, fd);
+    link->after_ms = connect->retry_after_ms;
+    link_lost(link, after_failure(connect), "%s", connect->error);
 }
 
 void link_dial(struct link *link)
 {
-    static const struct dial_handler handler = {on_resolved, on_done};
     const char *text = link->options.urls[link->url_at], *reason;
+    struct connect_request request = {.url = &link->url,
+                                      .protocol = UPGRADE_PROTOCOL,
+                                      .token_file = link->options.token_file,
+                                      .proxy = &link->options.proxy,
+                                      .tls = &link->options.tls,
+                                      .deadline_ms = LINK_DEADLINE_MS,
+                                      .keepalive_s = LINK_HEARTBEAT_S,
+                                      .user_timeout_ms = LINK_WRITE_MS,
+                                      .on_stage = on_stage,
+                                      .on_done = on_done};
 
     link->after_ms = 0;
-    link->token_watch_ms = 0;
+    link->watched = NULL;
     link_enter(link, LINK_EVENT_DUE);
-    if (url_read(str_of(text), &link->url, &reason) != OK)
-        link_lost(link, LINK_AFTER_SLOW, "the gateway's URL \"%.200s\" cannot be used: %s", text,
-                  reason);
-    else if (link->url.secure && !TLS_IS_BUILT)
-        link_lost(link, LINK_AFTER_SLOW,
-                  "the gateway's URL \"%.200s\" cannot be used: this build has no TLS", text);
-    else if (dial_start(&link->dial, link->loop, &link->url, LINK_DEADLINE_MS, &handler) != OK)
-        link_lost(link, LINK_AFTER_BACKOFF, "%s", link->dial.error);
+    if (url_read(str_of(text), &link->url, &reason) != OK) {
+        char safe[LINK_ERROR];
+        struct out out = OUT_ON(safe);
+        url_write_safe(&out, str_head(str_of(text), 200));
+        link_lost(link, LINK_AFTER_SLOW, "the gateway's URL \"%s\" cannot be used: %s",
+                  out_cstr(&out), reason);
+        return;
+    }
+    connect_start(&link->connect, &request);
 }
 
 bool link_url_is_good(const char *url, const char **reason)
@@ -110,56 +138,4 @@ bool link_url_is_good(const char *url, const char **reason)
         return false;
     *reason = "this build has no TLS";
     return !read.secure || TLS_IS_BUILT;
-}
-
-/* --- the opening handshake ------------------------------------------------------------------------------------------ */
-
-/* The token, or false with the connection lost. It must not be able to add a header. */
-static bool read_token(struct link *link, char *buffer, size_t size, struct str *token)
-{
-    const char *path = link->options.token_file;
-    size_t got = 0;
-
-    *token = STR_NONE;
-    if (path[0] == '\0')
-        return true;
-    if (port_stat(path, &link->token_stat) != OK)
-        memset(&link->token_stat, 0, sizeof link->token_stat);
-    enum err err = port_read_regular_file(path, buffer, size, &got);
-    if (err != OK) {
-        link_lost(link, LINK_AFTER_TOKEN, "the token file %s cannot be read: %s", path,
-                  err == ERR_TOO_LARGE ? "it is too long" : port_last_error());
-        return false;
-    }
-    *token = str_trim(str_range(buffer, got));
-    for (size_t i = 0; i < token->n; i++)
-        if (token->p[i] <= ' ' || token->p[i] > '~') {
-            link_lost(link, LINK_AFTER_TOKEN,
-                      "the token file %s holds more than one token of printable ASCII", path);
-            return false;
-        }
-    return true;
-}
-
-bool link_write_upgrade(struct link *link)
-{
-    unsigned char key[16];
-    char buffer[LIMIT_TOKEN];
-    struct str token;
-    bool ok;
-
-    if (port_random(key, sizeof key) != OK) {
-        link_lost(link, LINK_AFTER_BACKOFF, "the system gives no random bytes: %s",
-                  port_last_error());
-        return false;
-    }
-    ok = read_token(link, buffer, sizeof buffer, &token);
-    if (ok) {
-        struct out *request = queue_begin(&link->queue, LIMIT_URL + LIMIT_TOKEN + 1024, true);
-        upgrade_start(&link->upgrade, link->message, sizeof link->message, link->loop->wall_ms, key,
-                      &link->url, token, request);
-        queue_end(&link->queue, true);
-    }
-    port_wipe(buffer, sizeof buffer);
-    return ok;
 }

@@ -47,38 +47,39 @@ void link_write_hello(struct link *link)
 
 /* --- the answer ----------------------------------------------------------------------------------------------------- */
 
-struct answer {
+struct welcome {
     int64_t protocol, heartbeat_s, message_bytes, acked, ceiling;
     struct str limits, events;
     char gateway[LIMIT_KEY + 1];
     char acked_time[32];
 };
 
-static bool read_answer(struct str result, struct answer *answer, struct json_field_error *error)
+static bool read_answer(struct str result, struct welcome *answer, struct json_field_error *error)
 {
     static const struct json_field outer[] = {
-        {"protocol", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct answer, protocol), 0, 0, 0},
-        {"gateway", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct answer, gateway), LIMIT_KEY + 1,
-         0, 0},
-        {"limits", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct answer, limits), 0, 0, 0},
-        {"heartbeat_s", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct answer, heartbeat_s), 0,
+        {"protocol", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct welcome, protocol), 0, 0,
+         0},
+        {"gateway", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct welcome, gateway),
+         LIMIT_KEY + 1, 0, 0},
+        {"limits", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct welcome, limits), 0, 0, 0},
+        {"heartbeat_s", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct welcome, heartbeat_s), 0,
          1, 86400},
-        {"events", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct answer, events), 0, 0, 0},
+        {"events", JSON_FIELD_OBJECT, JSON_REQUIRED, offsetof(struct welcome, events), 0, 0, 0},
     };
     static const struct json_field limits[] = {
-        {"message_bytes", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct answer, message_bytes),
-         0, OUTBOX_MESSAGE_MIN, INT64_MAX},
+        {"message_bytes", JSON_FIELD_INTEGER, JSON_NULLABLE,
+         offsetof(struct welcome, message_bytes), 0, OUTBOX_MESSAGE_MIN, INT64_MAX},
     };
     static const struct json_field events[] = {
-        {"acked", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct answer, acked), 0, 0,
+        {"acked", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct welcome, acked), 0, 0,
          INT64_MAX},
-        {"acked_time", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct answer, acked_time), 32, 0,
+        {"acked_time", JSON_FIELD_TEXT, JSON_NULLABLE, offsetof(struct welcome, acked_time), 32, 0,
          0},
-        {"limit", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct answer, ceiling), 0, 0,
+        {"limit", JSON_FIELD_INTEGER, JSON_NULLABLE, offsetof(struct welcome, ceiling), 0, 0,
          INT64_MAX},
     };
 
-    *answer = (struct answer){
+    *answer = (struct welcome){
         .heartbeat_s = LINK_HEARTBEAT_S, .message_bytes = LIMIT_MESSAGE, .ceiling = -1};
     if (json_type(result) != JSON_OBJECT) {
         (void)str_copy(STR("result"), error->path, sizeof error->path);
@@ -93,7 +94,7 @@ static bool read_answer(struct str result, struct answer *answer, struct json_fi
 
 /* Whether the gateway knows another stream than ours under this name: it has what we never said, or another event
  * under a seq that we hold. */
-static bool has_parted(struct link *link, const struct answer *answer)
+static bool has_parted(struct link *link, const struct welcome *answer)
 {
     uint64_t acked = (uint64_t)answer->acked, seq;
     struct journal_cursor cursor;
@@ -131,7 +132,7 @@ static void fork_stream(struct link *link)
     link->host.on_forked(link->host.context);
 }
 
-static void welcome(struct link *link, const struct answer *answer)
+static void welcome(struct link *link, const struct welcome *answer)
 {
     uint64_t acked = (uint64_t)answer->acked;
     uint64_t ceiling = answer->ceiling < 0 ? OUTBOX_NO_CEILING : (uint64_t)answer->ceiling;
@@ -184,7 +185,7 @@ static void take_refusal(struct link *link, struct str error)
 void link_take_hello(struct link *link, const struct rpc_envelope *envelope)
 {
     struct json_field_error error = {{0}, {0}};
-    struct answer answer;
+    struct welcome answer;
 
     if (envelope->kind != RPC_RESPONSE || !json_string_is(envelope->id, hello_id(link)) ||
         link->hello_due || link->queue.own) {

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "journal/journal.h"
+#include "link/proxy.h"
 #include "link/tls_options.h"
 #include "loop/loop.h"
 #include "rpc/rpc.h"
@@ -16,6 +17,7 @@ struct link_options {
     char urls[LINK_URLS][LIMIT_URL];
     size_t url_count;            /* 0: no gateway, the link stays off */
     char token_file[LIMIT_PATH]; /* "" for none */
+    struct proxy_options proxy;
     struct tls_options tls;
     int64_t backoff_initial_ms; /* 0: the contract's 1 s */
     int64_t
@@ -27,6 +29,7 @@ enum link_state {
     LINK_WAITING,
     LINK_RESOLVING,
     LINK_CONNECTING,
+    LINK_TUNNELLING,
     LINK_SECURING,
     LINK_UPGRADING,
     LINK_HELLO,

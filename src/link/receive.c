@@ -1,4 +1,4 @@
-/* Owns what comes in: the answer to the opening handshake, then messages, then the end.  It writes nothing; what it
+/* Owns what comes in behind the opening handshake: messages, then the end.  It writes nothing; what it
  * decides to say is queued.  Bounded work a turn: the rest waits for the next one. */
 #include "link/session.h"
 
@@ -121,89 +121,20 @@ static void take_input(struct link *link)
     loop_timer_set(link->loop, &link->again, link->loop->now_ms);
 }
 
-static void take_refusal(struct link *link)
-{
-    const struct upgrade *upgrade = &link->upgrade;
-    enum link_after after = upgrade->status == 401   ? LINK_AFTER_TOKEN
-                            : upgrade->status == 403 ? LINK_AFTER_SLOW
-                            : upgrade->status == 410 ? LINK_AFTER_RETIRED
-                                                     : LINK_AFTER_BACKOFF;
-
-    link->after_ms = upgrade->retry_after_ms;
-    link_lost(link, after, "the gateway refused the connection: HTTP %u %s%s%s", upgrade->status,
-              upgrade->phrase, upgrade->line[0] == '\0' ? "" : ": ", upgrade->line);
-}
-
-void link_end_upgrade(struct link *link, const char *words)
-{
-    if (upgrade_end(&link->upgrade) == ERR_REFUSED)
-        take_refusal(link);
-    else
-        link_lost(link, LINK_AFTER_BACKOFF, "the opening handshake failed: %s",
-                  words != NULL ? words : link->upgrade.reason);
-}
-
-static void take_upgrade(struct link *link)
-{
-    size_t taken;
-    enum err err = ws_fill(&link->ws);
-
-    hear(link);
-    if (err == ERR_AGAIN)
-        return;
-    if (err != OK) {
-        link_end_upgrade(link, err == ERR_END ? NULL : transport_error(&link->transport));
-        return;
-    }
-    err = upgrade_feed(&link->upgrade, ws_input(&link->ws), &taken);
-    ws_skip(&link->ws, taken);
-    switch (err) {
-    case ERR_AGAIN: /* the transport may hold more, which no select() tells */
-        loop_timer_set(link->loop, &link->again, link->loop->now_ms);
-        return;
-    case ERR_REFUSED:
-        take_refusal(link);
-        return;
-    case OK:
-        link_enter(link, LINK_EVENT_UPGRADED);
-        link->hello_due = true;
-        link->heard_ms = link->loop->now_ms;
-        take_input(link); /* what came in the same packet */
-        return;
-    default:
-        link_lost(link, LINK_AFTER_BACKOFF,
-                  "the opening handshake failed: the answer is not valid: %s",
-                  link->upgrade.reason);
-    }
-}
-
 void link_on_ready(struct loop_fd *node, unsigned ready)
 {
     struct link *link = node->context;
 
-    if (link->state == LINK_SECURING) {
-        link_secure(link);
-        return;
-    }
     /* Writing waits for the commit, which ends this turn. */
     if ((ready & link->transport.recv_wants) == 0)
         return;
-    if (link->state == LINK_UPGRADING)
-        take_upgrade(link);
-    else
-        take_input(link);
+    take_input(link);
 }
 
 void link_on_again(struct loop_timer *timer)
 {
     struct link *link = timer->context;
 
-    if (!link_has_socket(link))
-        return;
-    if (link->state == LINK_SECURING)
-        link_secure(link);
-    else if (link->state == LINK_UPGRADING)
-        take_upgrade(link);
-    else
+    if (link_has_socket(link))
         take_input(link);
 }

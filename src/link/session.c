@@ -48,7 +48,7 @@ void link_set_error(struct link *link, const char *format, ...)
 
 static void drop_connection(struct link *link)
 {
-    dial_cancel(&link->dial);
+    connect_cancel(&link->connect);
     if (link_has_socket(link)) {
         transport_end(&link->transport);
         tls_end(&link->tls);
@@ -56,8 +56,6 @@ static void drop_connection(struct link *link)
         port_close(link->socket.fd);
     }
     loop_timer_clear(link->loop, &link->again);
-    if (link->state == LINK_UPGRADING)
-        port_wipe(link->queue.bytes, link->queue.end); /* the token may still stand there */
     queue_clear(&link->queue);
     port_release(link->queue.bytes, sizeof link->queue.bytes);
     link->write_since_ms = 0;
@@ -165,7 +163,9 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
     link->peer = (struct rpc_peer){.channel = RPC_GATEWAY, .begin = peer_begin, .end = peer_end};
     link->timer = (struct loop_timer){.on_due = link_on_timer, .context = link};
     link->again = (struct loop_timer){.on_due = link_on_again, .context = link};
-    link->dial.owner = link;
+    connect_init(&link->connect, loop, &link->ws, &link->transport, &link->tls, link->message,
+                 sizeof link->message);
+    link->connect.owner = link;
     link->since_ms = loop->wall_ms;
     link->hello_reason = host->start_reason != NULL ? host->start_reason : "start";
     outbox_start(&link->outbox);
@@ -187,33 +187,31 @@ void link_end(struct link *link)
     ws_free(&link->ws);
 }
 
-bool link_watch(struct link *link, int fd)
+void link_attach(struct link *link)
 {
-    link->socket = (struct loop_fd){
-        .fd = fd, .wanted = PORT_READABLE, .on_ready = link_on_ready, .context = link};
-    if (loop_add(link->loop, &link->socket) == OK)
-        return true;
-    port_close(fd);
-    link_lost(link, LINK_AFTER_BACKOFF, "no room in the loop for the connection");
-    return false;
-}
-
-void link_attach(struct link *link, struct transport transport)
-{
-    link->transport = transport;
-    if (!link_has_socket(link) && !link_watch(link, transport.fd))
+    link->socket = (struct loop_fd){.fd = link->transport.fd,
+                                    .wanted = PORT_READABLE,
+                                    .on_ready = link_on_ready,
+                                    .context = link};
+    if (loop_add(link->loop, &link->socket) != OK) {
+        transport_end(&link->transport);
+        port_close(link->transport.fd);
+        link_lost(link, LINK_AFTER_BACKOFF, "no room in the loop for the connection");
         return;
-    ws_reset(&link->ws, &link->transport, link->message, LIMIT_MESSAGE);
+    }
     queue_clear(&link->queue);
-    link->request_sent = 0;
-    link->bytes_in_seen = link->bytes_out_seen = 0;
-    link->hello_due = link->has_forked = false;
+    link->bytes_in_seen = link->ws.bytes_in;
+    link->bytes_out_seen = link->ws.bytes_out;
+    link->heard_ms = link->loop->now_ms;
+    link->has_forked = false;
+    link->hello_due = true;
     link->hello_count = 0;
     link->heartbeat_s = LINK_HEARTBEAT_S;
     link->after = LINK_AFTER_BACKOFF;
     link->after_ms = 0;
-    link_enter(link, LINK_EVENT_OPENED);
-    link_write_upgrade(link);
+    link_enter(link, LINK_EVENT_UPGRADED);
+    /* The gateway's first frames may have come with its answer. */
+    loop_timer_set(link->loop, &link->again, link->loop->now_ms);
 }
 
 void link_after_commit(struct link *link)
@@ -259,7 +257,7 @@ void link_reconfigure(struct link *link, const struct link_options *options)
         link->next_try_ms = link->loop->now_ms;
         link_enter(link, LINK_EVENT_CONFIGURED);
     } else if (link->state == LINK_WAITING && options->url_count > 0) {
-        if (!same || link->token_watch_ms != 0)
+        if (!same || link->watched != NULL)
             link->next_try_ms = link->loop->now_ms;
     } else if (link->state != LINK_OFF && !same) {
         leave(link, "the gateway's URL has changed");

@@ -3,17 +3,16 @@
 #define LINK_SESSION_H
 
 #include "link/backoff.h"
-#include "link/dial.h"
+#include "link/connect.h"
 #include "link/link.h"
 #include "link/outbox.h"
 #include "link/queue.h"
 #include "link/state.h"
 #include "link/tls.h"
 #include "link/transport.h"
-#include "link/upgrade.h"
 #include "link/ws.h"
 
-#define LINK_DEADLINE_MS 10000  /* resolve, connect, TLS, upgrade, hello: each */
+#define LINK_DEADLINE_MS 10000  /* each step of connecting; hello */
 #define LINK_WRITE_MS 30000     /* a write without progress */
 #define LINK_CLOSE_MS 2000      /* the close handshake */
 #define LINK_HEARTBEAT_S 30     /* where the gateway names none */
@@ -21,13 +20,13 @@
 #define LINK_TOKEN_POLL_MS 2000 /* how often a refused token's file is looked at */
 #define LINK_MESSAGES_A_TURN 32
 #define LINK_BATCHES_A_TURN 8
-#define LINK_ERROR 320 /* bytes of last_error */
+#define LINK_ERROR CONNECT_ERROR /* bytes of last_error */
 
 /* What comes after the present connection. */
 enum link_after {
     LINK_AFTER_BACKOFF, /* the usual window */
     LINK_AFTER_SLOW,    /* the slowest pace */
-    LINK_AFTER_TOKEN,   /* the same until the token file changes */
+    LINK_AFTER_TOKEN,   /* the same until the token file, or the proxy's credentials, change */
     LINK_AFTER_EXACT,   /* at the time that the gateway asked for, same URL */
     LINK_AFTER_SUPERSEDED,
     LINK_AFTER_RETIRED
@@ -51,17 +50,15 @@ struct link {
     size_t url_at;
     struct url url;
     struct backoff backoff;
-    struct dial dial;
-    int64_t next_try_ms;         /* monotonic; while waiting */
-    int64_t token_watch_ms;      /* when to look at a refused token's file again; 0: not */
-    struct port_stat token_stat; /* of the file as it was read */
+    struct connect connect;
+    int64_t next_try_ms;          /* monotonic; while waiting */
+    const struct secret *watched; /* the file whose change ends the wait; NULL: none does */
+    int64_t watch_ms;             /* when to look at it again */
 
     /* the connection */
     struct transport transport;
     struct loop_fd socket; /* in the loop while there is one */
     struct ws ws;
-    struct upgrade upgrade;
-    size_t request_sent;
     bool write_failed; /* only reading is left: it may hold the reason */
     int64_t failed_ms; /* since then */
     bool is_held;      /* `held` is a message that waits for room */
@@ -87,7 +84,7 @@ struct link {
 
     char last_error[LINK_ERROR];
     struct queue queue;
-    char message[LIMIT_MESSAGE > UPGRADE_HEAD_MAX ? LIMIT_MESSAGE : UPGRADE_HEAD_MAX];
+    char message[LIMIT_MESSAGE];
     struct tls tls; /* last: its pool is the larger part of it */
 };
 
@@ -107,24 +104,13 @@ void link_lost(struct link *link, enum link_after after, const char *format, ...
  * last_error. */
 void link_close(struct link *link, unsigned code, const char *reason, enum link_after after,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
-/* The socket goes into the loop; false: there is no room, it is closed and the connection lost. */
-bool link_watch(struct link *link, int fd);
-/* An open transport takes the place of a dialled one: the opening handshake is the next step. */
-void link_attach(struct link *link, struct transport transport);
-
-/* --- securing.c: TLS between the two ----------------------------------------------------------------------------- */
-
-/* A socket is connected, directly or through a proxy: TLS where the URL wants it, then the opening handshake. */
-void link_connected(struct link *link, int fd);
-/* The next step of the TLS handshake. */
-void link_secure(struct link *link);
+/* Behind the opening handshake on link->transport and link->ws: its socket goes into the loop, hello is next. */
+void link_attach(struct link *link);
 
 /* --- receive.c, transmit.c, timing.c: what moves it -------------------------------------------------------------- */
 
 void link_on_ready(struct loop_fd *node, unsigned ready);
 void link_on_again(struct loop_timer *timer);
-/* The opening handshake has no answer and will have none: `words`, or what the answer's reader says. */
-void link_end_upgrade(struct link *link, const char *words);
 void link_write_out(struct link *link);
 void link_on_timer(struct loop_timer *timer);
 void link_schedule(struct link *link);
@@ -134,9 +120,8 @@ void link_schedule(struct link *link);
 void link_dial(struct link *link);
 /* Sets next_try_ms by what `after` says, and logs it with last_error. */
 void link_plan_retry(struct link *link);
-/* Writes the opening handshake's request into the queue. False: the connection is lost already. */
-bool link_write_upgrade(struct link *link);
-void link_watch_token(struct link *link);
+/* Looks whether the file has changed whose contents were refused. */
+void link_watch_secret(struct link *link);
 
 /* --- hello.c -------------------------------------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@ static const struct {
     [LINK_WAITING] = {LINK_EVENT_DUE, LINK_RESOLVING},
     [LINK_RESOLVING] = {LINK_EVENT_RESOLVED, LINK_CONNECTING},
     [LINK_CONNECTING] = {LINK_EVENT_OPENED, LINK_UPGRADING},
+    [LINK_TUNNELLING] = {LINK_EVENT_OPENED, LINK_UPGRADING},
     [LINK_SECURING] = {LINK_EVENT_OPENED, LINK_UPGRADING},
     [LINK_UPGRADING] = {LINK_EVENT_UPGRADED, LINK_HELLO},
     [LINK_HELLO] = {LINK_EVENT_WELCOME, LINK_CONNECTED},
@@ -31,8 +32,12 @@ enum link_state link_next_state(enum link_state state, enum link_event event)
     if (event == forward[state].on)
         return forward[state].to;
     switch (event) {
+    case LINK_EVENT_TUNNEL:
+        return state == LINK_CONNECTING ? LINK_TUNNELLING : state;
     case LINK_EVENT_SECURE:
-        return state == LINK_CONNECTING ? LINK_SECURING : state;
+        return state == LINK_CONNECTING || state == LINK_TUNNELLING ? LINK_SECURING : state;
+    case LINK_EVENT_REDIRECTED:
+        return state == LINK_UPGRADING ? LINK_RESOLVING : state;
     case LINK_EVENT_CLOSE:
         return state == LINK_HELLO ? LINK_CLOSING : state;
     case LINK_EVENT_LOST:
@@ -55,6 +60,7 @@ const char *link_state_name(enum link_state state)
         [LINK_WAITING] = "waiting",
         [LINK_RESOLVING] = "resolving",
         [LINK_CONNECTING] = "connecting",
+        [LINK_TUNNELLING] = "tunnelling",
         [LINK_SECURING] = "securing",
         [LINK_UPGRADING] = "upgrading",
         [LINK_HELLO] = "hello",

@@ -1,7 +1,8 @@
 /* The states of the link and what leads from one to the next; pure.
  *
- *                                                                   SECURING
- *                                                              SECURE ▲     │ OPENED
+ *                             TUNNELLING and SECURING lie between CONNECTING and UPGRADING where there is a proxy, where
+ *                             there is TLS (TUNNEL, SECURE); REDIRECTED leads from UPGRADING to RESOLVING again.
+ *
  *      OFF ──CONFIGURED──▶ WAITING ──DUE──▶ RESOLVING ──RESOLVED──▶ CONNECTING ──OPENED──▶ UPGRADING
  *                             ▲                 │                       │                     │ UPGRADED
  *                             │◀─────LOST───────┴───────────────────────┴─────────────────────┤
@@ -19,8 +20,10 @@ enum link_event {
     LINK_EVENT_CONFIGURED, /* there is a gateway to dial */
     LINK_EVENT_DUE,        /* the wait is over */
     LINK_EVENT_RESOLVED,
-    LINK_EVENT_SECURE, /* TCP is connected: TLS begins */
+    LINK_EVENT_TUNNEL, /* TCP is connected, to a proxy: CONNECT is said */
+    LINK_EVENT_SECURE, /* the gateway can be spoken to: TLS begins */
     LINK_EVENT_OPENED, /* the transport is open */
+    LINK_EVENT_REDIRECTED,
     LINK_EVENT_UPGRADED,
     LINK_EVENT_WELCOME, /* hello was answered */
     LINK_EVENT_CLOSE,   /* we begin the close handshake */

@@ -35,10 +35,8 @@ static int64_t next_deadline(const struct link *link)
         at = earlier(at, link->write_since_ms + LINK_WRITE_MS);
     switch (link->state) {
     case LINK_WAITING:
-        return link->token_watch_ms != 0 ? earlier(link->next_try_ms, link->token_watch_ms)
-                                         : link->next_try_ms;
-    case LINK_SECURING:
-    case LINK_UPGRADING:
+        return link->watched != NULL ? earlier(link->next_try_ms, link->watch_ms)
+                                     : link->next_try_ms;
     case LINK_HELLO:
         return earlier(at, link->state_at_ms + LINK_DEADLINE_MS);
     case LINK_CONNECTED:
@@ -85,7 +83,7 @@ void link_on_timer(struct loop_timer *timer)
     } else if (link->state == LINK_WAITING && now >= link->next_try_ms) {
         link_dial(link);
     } else if (link->state == LINK_WAITING) {
-        link_watch_token(link);
+        link_watch_secret(link);
     } else if (link->state == LINK_CONNECTED) {
         if (now >= dead_at(link))
             link_lost(link, LINK_AFTER_BACKOFF, "the gateway is dead: nothing heard for %u.%u s",
@@ -94,13 +92,6 @@ void link_on_timer(struct loop_timer *timer)
             ping(link);
     } else if (now < next_deadline(link)) {
         /* set for an earlier state */
-    } else if (link->state == LINK_SECURING) {
-        link_lost(
-            link, LINK_AFTER_BACKOFF,
-            "TLS: %s did not finish the handshake within %d s; is there a TLS server on port %u?",
-            link->url.host, LINK_DEADLINE_MS / 1000, link->url.port);
-    } else if (link->state == LINK_UPGRADING) {
-        link_end_upgrade(link, "no answer within 10 s");
     } else if (link->state == LINK_HELLO) {
         link_close(link, 4400, "no answer to hello", LINK_AFTER_BACKOFF,
                    "the gateway did not answer hello within 10 s");

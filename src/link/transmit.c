@@ -1,25 +1,6 @@
-/* Owns what goes out, in the part of a turn after the commit alone: the request of the opening handshake, answers,
- * batches of events, the close frame. */
+/* Owns what goes out, in the part of a turn after the commit alone: answers, batches of events, the
+ * close frame. */
 #include "link/session.h"
-
-static enum err write_request(struct link *link)
-{
-    while (!queue_is_empty(&link->queue)) {
-        struct str front = queue_front(&link->queue);
-        size_t put;
-        enum err err =
-            link->transport.send(&link->transport, str_from(front, link->request_sent), &put);
-        if (err != OK)
-            return err;
-        link->request_sent += put;
-        link->ws.bytes_out += put;
-        if (link->request_sent == front.n) {
-            port_wipe(link->queue.bytes, link->queue.end); /* the token stood there */
-            queue_clear(&link->queue);
-        }
-    }
-    return OK;
-}
 
 static bool ends_with_events(const struct link *link)
 {
@@ -83,8 +64,6 @@ static enum err write_some(struct link *link)
 {
     enum err err;
 
-    if (link->state == LINK_UPGRADING)
-        return write_request(link);
     if (link->state == LINK_HELLO && link->hello_due && !link->queue.own)
         link_write_hello(link);
     for (int i = 0;; i++) {
@@ -102,8 +81,6 @@ static enum err write_some(struct link *link)
 
 void link_write_out(struct link *link)
 {
-    if (link->state == LINK_SECURING)
-        return;
     unsigned wanted = link->is_held || link->ws.close_received ? 0 : link->transport.recv_wants;
 
     if (!link->write_failed) {
@@ -112,7 +89,7 @@ void link_write_out(struct link *link)
         if (err == ERR_AGAIN) {
             wanted |= link->transport.send_wants;
         } else if (err != OK && err != ERR_END) {
-            /* The reason may stand in what was not read yet: a close frame, the body of a refusal. */
+            /* The reason may stand in what was not read yet: a close frame. */
             link->write_failed = true;
             link->failed_ms = link->loop->now_ms;
             link_set_error(link, "the connection failed: %s", transport_error(&link->transport));

@@ -7,15 +7,14 @@
 #include <string.h>
 
 void upgrade_start(struct upgrade *upgrade, char *buffer, size_t size, int64_t wall_ms,
-                   const unsigned char random[16], const struct url *url, struct str token,
-                   struct out *request)
+                   const unsigned char random[16], const struct url *url, const char *protocol,
+                   struct str token, struct out *request)
 {
     char key[WEBSOCKET_KEY_LENGTH + 1];
     struct out key_out = OUT_ON(key);
 
-    memset(upgrade, 0, sizeof *upgrade);
-    upgrade->head = http_head_on(buffer, size < UPGRADE_HEAD_MAX ? size : UPGRADE_HEAD_MAX);
-    upgrade->wall_ms = wall_ms;
+    answer_start(&upgrade->answer, buffer, size, wall_ms);
+    upgrade->protocol = protocol;
     base64_encode(&key_out, random, 16);
     out_cstr(&key_out);
     websocket_accept(out_view(&key_out), upgrade->accept);
@@ -23,20 +22,16 @@ void upgrade_start(struct upgrade *upgrade, char *buffer, size_t size, int64_t w
     out_text(request, "GET ");
     out_text(request, url->path);
     out_text(request, " HTTP/1.1\r\nHost: ");
-    out_text(request, url->is_literal ? "[" : "");
-    /* A zone names an interface of this machine, and is nobody else's business. */
-    out_str(request, str_head(str_of(url->host), str_find(str_of(url->host), '%')));
-    out_text(request, url->is_literal ? "]" : "");
-    if (url->has_port) {
-        out_byte(request, ':');
-        out_u64(request, url->port);
-    }
+    url_write_host(request, url, false);
     out_text(
         request,
         "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ");
     out_text(request, key);
-    out_text(request, "\r\nSec-WebSocket-Protocol: " UPGRADE_PROTOCOL
-                      "\r\nUser-Agent: charter-daemon/" CHARTER_VERSION "\r\n");
+    if (protocol != NULL) {
+        out_text(request, "\r\nSec-WebSocket-Protocol: ");
+        out_text(request, protocol);
+    }
+    out_text(request, "\r\nUser-Agent: charter-daemon/" CHARTER_VERSION "\r\n");
     if (token.n > 0) {
         out_text(request, "Authorization: Bearer ");
         out_str(request, token);
@@ -45,137 +40,106 @@ void upgrade_start(struct upgrade *upgrade, char *buffer, size_t size, int64_t w
     out_text(request, "\r\n");
 }
 
-/* --- the head ------------------------------------------------------------------------------------------------------ */
-
-static enum err refuse(struct upgrade *upgrade, const char *reason)
-{
-    upgrade->reason = reason;
-    return ERR_SYNTAX;
-}
+/* --- the answer ---------------------------------------------------------------------------------------------------- */
 
 struct fields {
-    struct str upgrade, accept, protocol, length, retry_after;
-    bool connection, extensions, chunked, twice;
+    struct str upgrade, accept, protocol;
+    bool connection, extensions;
+    const char *twice; /* the name of a field that may stand once */
 };
 
-static void keep(struct fields *fields, struct str *slot, struct str value)
+static void keep(struct fields *fields, struct str *slot, struct str value, const char *name)
 {
     if (slot->p != NULL)
-        fields->twice = true;
+        fields->twice = name;
     *slot = value;
 }
 
-static bool read_fields(const struct http_head *head, struct fields *fields)
+static void read_fields(const struct http_head *head, struct fields *fields)
 {
     struct str rest = http_fields(head), name, value;
-    bool good;
 
     memset(fields, 0, sizeof *fields);
-    while (http_field_next(&rest, &name, &value, &good)) {
+    while (http_field_next(&rest, &name, &value)) {
         if (str_equal_nocase(name, STR("Upgrade")))
-            keep(fields, &fields->upgrade, value);
+            keep(fields, &fields->upgrade, value, "Upgrade");
         else if (str_equal_nocase(name, STR("Sec-WebSocket-Accept")))
-            keep(fields, &fields->accept, value);
+            keep(fields, &fields->accept, value, "Sec-WebSocket-Accept");
         else if (str_equal_nocase(name, STR("Sec-WebSocket-Protocol")))
-            keep(fields, &fields->protocol, value);
+            keep(fields, &fields->protocol, value, "Sec-WebSocket-Protocol");
         else if (str_equal_nocase(name, STR("Sec-WebSocket-Extensions")))
             fields->extensions = fields->extensions || value.n > 0;
         else if (str_equal_nocase(name, STR("Connection")))
             fields->connection = fields->connection || http_has_token(value, "upgrade");
-        else if (str_equal_nocase(name, STR("Content-Length")))
-            fields->length = value;
-        else if (str_equal_nocase(name, STR("Transfer-Encoding")))
-            fields->chunked = http_has_token(value, "chunked");
-        else if (str_equal_nocase(name, STR("Retry-After")))
-            fields->retry_after = value;
     }
-    return good;
 }
 
-static enum err judge_switch(struct upgrade *upgrade, const struct fields *fields)
+static enum err judge_protocol(struct answer *answer, const char *wanted, struct str selected)
 {
-    if (fields->twice)
-        return refuse(upgrade, "a field of the handshake is given twice");
-    if (!str_equal_nocase(fields->upgrade, STR("websocket")))
-        return refuse(upgrade, "\"Upgrade: websocket\" is missing");
-    if (!fields->connection)
-        return refuse(upgrade, "\"Connection: Upgrade\" is missing");
-    if (!str_is(fields->accept, upgrade->accept))
-        return refuse(upgrade, "Sec-WebSocket-Accept does not answer our key");
-    if (fields->protocol.n == 0)
-        return refuse(upgrade, "it did not select the subprotocol " UPGRADE_PROTOCOL);
-    if (!str_is(fields->protocol, UPGRADE_PROTOCOL))
-        return refuse(upgrade, "it selected another subprotocol than " UPGRADE_PROTOCOL);
-    if (fields->extensions)
-        return refuse(upgrade, "it selected an extension that was not offered");
+    if (wanted == NULL)
+        return selected.p == NULL
+                   ? OK
+                   : answer_refuse(answer, "it selected a subprotocol in "
+                                           "Sec-WebSocket-Protocol, none was asked for");
+    if (selected.n == 0)
+        return answer_refuse(answer, "it did not select the subprotocol %s", wanted);
+    if (!str_is(selected, wanted))
+        return answer_refuse(answer, "it selected another subprotocol than %s", wanted);
     return OK;
 }
 
-static enum err judge_head(struct upgrade *upgrade)
+static enum err judge_switch(struct upgrade *upgrade)
 {
+    struct answer *answer = &upgrade->answer;
     struct fields fields;
-    struct str phrase;
 
-    if (!http_status_line(http_first_line(&upgrade->head), &upgrade->status, &phrase))
-        return refuse(upgrade, "its first line is no HTTP/1.1 status line");
-    if (!read_fields(&upgrade->head, &fields))
-        return refuse(upgrade, "a header line without a name");
-    if (upgrade->status == 101)
-        return judge_switch(upgrade, &fields);
-    (void)str_copy(str_head(phrase, sizeof upgrade->phrase - 1), upgrade->phrase,
-                   sizeof upgrade->phrase);
-    if (fields.retry_after.n > 0)
-        (void)http_retry_after(fields.retry_after, upgrade->wall_ms, &upgrade->retry_after_ms);
-    upgrade->chunked = fields.chunked;
-    upgrade->in_line = true;
-    upgrade->body_left = UINT64_MAX;
-    if (!fields.chunked && fields.length.n > 0)
-        (void)str_to_u64(fields.length, &upgrade->body_left);
-    return upgrade->body_left == 0 ? ERR_REFUSED : ERR_AGAIN;
-}
-
-/* --- the body of a refusal ----------------------------------------------------------------------------------------- */
-
-/* Control bytes and everything that is not ASCII become '?', because the line goes to logs and terminals. */
-static enum err body_byte(struct upgrade *upgrade, char c)
-{
-    bool blank = c == '\n' || c == '\r';
-
-    upgrade->body_n++;
-    upgrade->body_left--;
-    if (upgrade->chunked) { /* the first line is the size of the first chunk */
-        upgrade->chunked = c != '\n';
-    } else if (blank && upgrade->line_n > 0) {
-        return ERR_REFUSED;
-    } else if (!blank && upgrade->line_n + 1 < sizeof upgrade->line) {
-        upgrade->line[upgrade->line_n++] = c >= ' ' && c <= '~' ? c : '?';
-        upgrade->line[upgrade->line_n] = '\0';
-    }
-    return upgrade->body_left == 0 || upgrade->body_n >= UPGRADE_BODY_MAX ? ERR_REFUSED : ERR_AGAIN;
+    read_fields(&answer->head, &fields);
+    if (answer->minor == 0)
+        return answer_refuse(answer, "HTTP/1.0 cannot switch protocols");
+    if (fields.twice != NULL)
+        return answer_refuse(answer, "%s is given twice", fields.twice);
+    if (!str_equal_nocase(fields.upgrade, STR("websocket")))
+        return answer_refuse(answer, fields.upgrade.p == NULL ? "\"Upgrade: websocket\" is missing"
+                                                              : "Upgrade is not \"websocket\"");
+    if (!fields.connection)
+        return answer_refuse(answer, "\"Connection: Upgrade\" is missing");
+    if (!str_is(fields.accept, upgrade->accept))
+        return answer_refuse(answer, fields.accept.p == NULL
+                                         ? "Sec-WebSocket-Accept is missing"
+                                         : "Sec-WebSocket-Accept does not answer our key");
+    if (fields.extensions)
+        return answer_refuse(answer,
+                             "Sec-WebSocket-Extensions selects an extension that was not offered");
+    return judge_protocol(answer, upgrade->protocol, fields.protocol);
 }
 
 enum err upgrade_feed(struct upgrade *upgrade, struct str bytes, size_t *taken)
 {
-    enum err err = ERR_AGAIN;
+    struct answer *answer = &upgrade->answer;
+    size_t more;
 
     *taken = 0;
-    if (!upgrade->head.is_whole) {
-        err = http_head_feed(&upgrade->head, bytes, taken);
-        if (err == ERR_SYNTAX || err == ERR_TOO_LARGE)
-            upgrade->reason = upgrade->head.reason;
+    if (!answer->head.is_whole) {
+        enum err err = answer_head(answer, bytes, taken);
         if (err != OK)
             return err;
-        err = judge_head(upgrade);
+        if (answer->status == 101)
+            return judge_switch(upgrade);
+        if (answer->status < 200)
+            return answer_refuse(answer, "HTTP %u where 101 or a refusal must stand",
+                                 answer->status);
     }
-    for (; err == ERR_AGAIN && *taken < bytes.n; (*taken)++)
-        err = body_byte(upgrade, bytes.p[*taken]);
-    return err;
+    enum err err = answer_body(answer, str_from(bytes, *taken), &more);
+    *taken += more;
+    return err == OK ? ERR_REFUSED : err;
 }
 
 enum err upgrade_end(struct upgrade *upgrade)
 {
-    if (upgrade->head.is_whole && upgrade->status != 101)
+    struct answer *answer = &upgrade->answer;
+
+    if (answer->head.is_whole && answer->status >= 200)
         return ERR_REFUSED;
-    return refuse(upgrade, upgrade->head.n == 0 ? "the connection ended without an answer"
-                                                : "the connection ended inside the answer");
+    return answer_refuse(answer, answer->head.n == 0 ? "the connection ended without an answer"
+                                                     : "the connection ended inside the answer");
 }

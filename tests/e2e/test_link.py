@@ -442,7 +442,8 @@ def test_final_close_codes_end_all_dialling(gateway, start, code, state):
     assert len(gateway.dials) == dials
 
 
-@pytest.mark.parametrize("status, seconds", [(403, (140, 300)), (404, (0, 1)), (500, (0, 1)), (302, (0, 1))])
+@pytest.mark.parametrize("status, seconds", [(403, (140, 300)), (404, (0, 1)), (429, (0, 1)), (500, (0, 1)),
+                                             (502, (0, 1)), (303, (0, 1))])
 def test_refusals_of_the_upgrade(gateway, start, status, seconds):
     gateway.refuse(status, [("Location", "http://127.0.0.1:1/")], b"the first line\nthe second\n")
     daemon = start("--gateway", gateway.url)

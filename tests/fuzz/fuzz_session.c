@@ -183,11 +183,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t.at = t.n = 0;
     ASSERT(link_start(&t.link, &t.loop, &t.journal, &host, &options) == OK);
     ASSERT(port_open("/dev/null", PORT_READ_WRITE, &transport.fd) == OK);
-    t.link.state = LINK_CONNECTING;
-    link_attach(&t.link, transport);
-    link_after_commit(&t.link);
-    link_enter(&t.link, LINK_EVENT_UPGRADED);
-    t.link.hello_due = true;
+    t.link.state = LINK_UPGRADING;
+    t.link.transport = transport;
+    ws_reset(&t.link.ws, &t.link.transport, t.link.message, sizeof t.link.message);
+    link_attach(&t.link);
     turn();
     while (rest.n > 0 && link_has_socket(&t.link)) {
         (void)str_cut(rest, '\n', &line, &rest);

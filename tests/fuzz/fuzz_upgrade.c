@@ -10,7 +10,7 @@ struct verdict {
     size_t taken;
     unsigned status;
     int64_t retry_after_ms;
-    char line[UPGRADE_LINE];
+    char line[ANSWER_LINE];
 };
 
 static struct verdict judge(struct str text, size_t chunk)
@@ -22,7 +22,8 @@ static struct verdict judge(struct str text, size_t chunk)
     struct out out = OUT_ON(request);
     struct verdict verdict = {.err = ERR_AGAIN};
 
-    upgrade_start(&upgrade, head, sizeof head, 1000000, key, &url, STR_NONE, &out);
+    upgrade_start(&upgrade, head, sizeof head, 1000000, key, &url, UPGRADE_PROTOCOL, STR_NONE,
+                  &out);
     while (verdict.err == ERR_AGAIN && text.n > 0) {
         size_t taken;
         verdict.err = upgrade_feed(&upgrade, str_head(text, chunk), &taken);
@@ -32,11 +33,11 @@ static struct verdict judge(struct str text, size_t chunk)
     }
     if (verdict.err == ERR_AGAIN)
         verdict.err = upgrade_end(&upgrade);
-    ASSERT(verdict.err == OK || verdict.err == ERR_REFUSED || upgrade.reason != NULL);
-    ASSERT(memchr(upgrade.line, '\0', sizeof upgrade.line) != NULL);
-    verdict.status = upgrade.status;
-    verdict.retry_after_ms = upgrade.retry_after_ms;
-    memcpy(verdict.line, upgrade.line, sizeof verdict.line);
+    ASSERT(verdict.err == OK || verdict.err == ERR_REFUSED || upgrade.answer.reason[0] != '\0');
+    ASSERT(memchr(upgrade.answer.line, '\0', sizeof upgrade.answer.line) != NULL);
+    verdict.status = upgrade.answer.status;
+    verdict.retry_after_ms = upgrade.answer.retry_after_ms;
+    memcpy(verdict.line, upgrade.answer.line, sizeof verdict.line);
     return verdict;
 }
 

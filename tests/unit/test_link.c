@@ -85,7 +85,7 @@ static void url_that_could_do_harm_is_refused(void **state)
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: charter.v1\r\n"
 
 static struct upgrade upgrade;
-static char head[UPGRADE_HEAD_MAX];
+static char head[ANSWER_HEAD_MAX];
 static char request[8192];
 
 static void begin(const char *url_text, const char *token)
@@ -95,7 +95,8 @@ static void begin(const char *url_text, const char *token)
     struct url url;
     const char *reason;
     assert_int_equal(url_read(str_of(url_text), &url, &reason), OK);
-    upgrade_start(&upgrade, head, sizeof head, 1000, key, &url, str_of(token), &out);
+    upgrade_start(&upgrade, head, sizeof head, 1000, key, &url, UPGRADE_PROTOCOL, str_of(token),
+                  &out);
     out_cstr(&out);
 }
 
@@ -221,7 +222,7 @@ static void upgrade_bounds_the_head(void **state)
         all += taken;
     }
     assert_int_equal(err, ERR_TOO_LARGE);
-    assert_in_range(all, UPGRADE_HEAD_MAX - 100, UPGRADE_HEAD_MAX + 100);
+    assert_in_range(all, ANSWER_HEAD_MAX - 100, ANSWER_HEAD_MAX + 100);
 }
 
 static void upgrade_reads_why_it_was_refused(void **state)
@@ -231,18 +232,18 @@ static void upgrade_reads_why_it_was_refused(void **state)
         answer(
             "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 30\r\n\r\n\r\ncome back\x1b later\nx\nxxxxxxx"),
         ERR_REFUSED);
-    assert_int_equal(upgrade.status, 503);
-    assert_string_equal(upgrade.phrase, "Busy");
-    assert_string_equal(upgrade.line, "come back? later");
-    assert_int_equal(upgrade.retry_after_ms, 7000);
+    assert_int_equal(upgrade.answer.status, 503);
+    assert_string_equal(upgrade.answer.phrase, "Busy");
+    assert_string_equal(upgrade.answer.line, "come back? later");
+    assert_int_equal(upgrade.answer.retry_after_ms, 7000);
     assert_int_equal(
         answer("HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwrong\r\n0\r\n\r\n"),
         ERR_REFUSED);
-    assert_string_equal(upgrade.line, "wrong");
+    assert_string_equal(upgrade.answer.line, "wrong");
     assert_int_equal(answer("HTTP/1.1 404\r\n\r\ncut"), ERR_REFUSED);
-    assert_string_equal(upgrade.line, "cut");
+    assert_string_equal(upgrade.answer.line, "cut");
     assert_int_equal(answer("HTTP/1.0 500 x\r\nContent-Length: 0\r\n\r\n"), ERR_REFUSED);
-    assert_string_equal(upgrade.line, "");
+    assert_string_equal(upgrade.answer.line, "");
 }
 
 static void http_retry_after_has_two_forms(void **state)
@@ -307,16 +308,18 @@ static void backoff_minimum_and_slowest_pace(void **state)
 
 static void link_states_cover_the_whole_product(void **state)
 {
-    /* Rows are states, columns events; '.' stays. O W R C I U H X K S T: off, waiting, resolving, connecting, securing,
-     * upgrading, hello, connected, closing, superseded, retired.  C D R S O U W C L E S R */
-    static const char letters[] = "OWRCIUHXKST";
+    /* Rows are states, columns events; '.' stays. O W R C P I U H X K S T: off, waiting, resolving, connecting, tunnelling,
+     * securing, upgrading, hello, connected, closing, superseded, retired.
+     * The events: configured, due, resolved, tunnel, secure, opened, redirected, upgraded, welcome, close, lost, ended,
+     * superseded, retired. */
+    static const char letters[] = "OWRCPIUHXKST";
     static const char *const table[LINK_STATES] = {
-        [LINK_OFF] = "W.........ST",       [LINK_WAITING] = ".R.......OST",
-        [LINK_RESOLVING] = "..C.....WOST", [LINK_CONNECTING] = "...IU...WOST",
-        [LINK_SECURING] = "....U...WOST",  [LINK_UPGRADING] = ".....H..WOST",
-        [LINK_HELLO] = "......XKWOST",     [LINK_CONNECTED] = ".......KWOST",
-        [LINK_CLOSING] = "........WOST",   [LINK_SUPERSEDED] = "............",
-        [LINK_RETIRED] = "............",
+        [LINK_OFF] = "W...........ST",        [LINK_WAITING] = ".R.........OST",
+        [LINK_RESOLVING] = "..C.......WOST",  [LINK_CONNECTING] = "...PIU....WOST",
+        [LINK_TUNNELLING] = "....IU....WOST", [LINK_SECURING] = ".....U....WOST",
+        [LINK_UPGRADING] = "......RH..WOST",  [LINK_HELLO] = "........XKWOST",
+        [LINK_CONNECTED] = ".........KWOST",  [LINK_CLOSING] = "..........WOST",
+        [LINK_SUPERSEDED] = "..............", [LINK_RETIRED] = "..............",
     };
     (void)state;
     for (unsigned from = 0; from < LINK_STATES; from++)

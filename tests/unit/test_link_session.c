@@ -756,7 +756,7 @@ static void link_obeys_the_errors_of_hello(void **state)
         UNTIL(t.hellos == i + 1 && is_waiting());
         assert_pace(&(struct verdict){(unsigned)-codes[i], true, LINK_WAITING});
         assert_non_null(strstr(t.link.last_error, "no A"));
-        assert_int_equal(t.link.token_watch_ms != 0, codes[i] == -32004);
+        assert_int_equal(t.link.watched != NULL, codes[i] == -32004);
         link_end(&t.link);
         t.started = false;
     }
