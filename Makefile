@@ -9,6 +9,8 @@ VERSION := 0.1.0
 
 B        ?= build
 PREFIX   ?= /usr/local
+LIBDIR   ?= $(PREFIX)/lib
+MANDIR   ?= $(PREFIX)/share/man
 DESTDIR  ?=
 V        ?=
 WERROR   ?=
@@ -28,6 +30,7 @@ endif
 ifeq ($(origin AR),default)
 AR := $(CROSS_COMPILE)ar
 endif
+NM    ?= $(CROSS_COMPILE)nm
 SIZE  ?= $(CROSS_COMPILE)size
 STRIP ?= $(CROSS_COMPILE)strip
 
@@ -211,7 +214,7 @@ ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,n
 LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
 .PHONY: all test-programs unit-programs fuzz-programs
-all: $(LIB) $(PROGRAMS) ## the programs (the default)
+all: $(LIB) $(PROGRAMS) sdk ## the programs, and the SDK (the default)
 	@rm -f $(filter-out $(PROGRAMS),$(B)/charter $(B)/charter-gateway) # of another configuration
 test-programs: $(TEST_PROGRAMS) $(FAULT_DAEMON) ## what tests need besides: readers for outside suites, a daemon with faults
 unit-programs: $(UNIT_PROGRAMS)
@@ -288,7 +291,41 @@ $(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(ca
 	$(call say,LD,$@)
 	$(call LINK,$(FUZZ_ENGINE))
 
--include $(patsubst %.o,%.d,$(call OBJ,$(SRC) $(PORT_SRC) $(wildcard tests/*/*.c)))
+# --- the SDK for integrations in C -----------------------------------------------------------
+
+# libcharter-integration.a brings what it stands on along. There all names that are not charter_'s
+# own are renamed, so that none can meet one of an author's program: the first build of each source,
+# which the programs use, says which names there are. C99, as the header promises.
+SDK_SRC := $(wildcard src/sdk/*.c) $(addprefix src/base/,assert.c out.c str.c) \
+	$(addprefix src/json/,check.c number.c table.c utf8.c value.c walk.c write.c) \
+	$(addprefix src/rpc/,envelope.c exchange.c line.c) $(filter %/pipe.c %/clock.c,$(PORT_SRC))
+SDK_LIB := $(B)/libcharter-integration.a
+SDK_OBJ := $(SDK_SRC:%.c=$(B)/sdk/%.o)
+EXAMPLES := $(patsubst port/demo/integrations/%.c,$(B)/integrations/%,$(wildcard port/demo/integrations/*.c))
+
+.PHONY: sdk
+sdk: $(SDK_LIB) $(EXAMPLES) ## libcharter-integration.a, and the examples on it
+$(B)/sdk/names.h: $(call OBJ,$(SDK_SRC))
+	@mkdir -p $(@D)
+	$(Q)$(NM) -P -g $^ | awk '$$2 ~ /^[TDBRVW]$$/ { sub(/^_/, "", $$1); \
+		if ($$1 !~ /^charter_/) print "#define " $$1 " charter_sdk_" $$1 }' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(SDK_OBJ): $(B)/sdk/%.o: %.c $(B)/.flags | $(B)/sdk/names.h $(AUTOCONF)
+	@mkdir -p $(@D)
+	$(call say,CC,"$< (SDK)")
+	$(Q)$(CC) $(ALL_CPPFLAGS) -include src/sdk/c99.h -include $(B)/sdk/names.h \
+		$(ALL_CFLAGS) -std=c99 $(SRC_WARN) -MMD -MP -c -o $@ $<
+$(SDK_LIB): $(SDK_OBJ) $(B)/.members
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) qcsD $@ $(filter %.o,$^)
+# As an author builds them: the public headers and the library.
+$(EXAMPLES): $(B)/integrations/%: port/demo/integrations/%.c $(SDK_LIB) $(wildcard include/charter/*.h)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -D_POSIX_C_SOURCE=200809L -Iinclude $(CPPFLAGS) $(ALL_CFLAGS) -std=c99 $(ALL_LDFLAGS) -o $@ $< $(SDK_LIB)
+
+-include $(SDK_OBJ:.o=.d) $(patsubst %.o,%.d,$(call OBJ,$(SRC) $(PORT_SRC) $(wildcard tests/*/*.c)))
 
 # --- tests ---------------------------------------------------------------------------------
 
@@ -369,6 +406,12 @@ install: all ## to DESTDIR and PREFIX=/usr/local
 		$(STRIP) $(DESTDIR)$(PREFIX)/bin/$${program##*/} || exit 1; done
 	$(Q)for header in $(wildcard include/charter/*.h); do \
 		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/charter/$${header##*/} || exit 1; done
+	$(Q)install -D -m 644 $(SDK_LIB) $(DESTDIR)$(LIBDIR)/libcharter-integration.a
+	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+		port/pkgconfig/charter-integration.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/charter-integration.pc
+	$(Q)for page in $(wildcard port/man/*.[1-9]); do \
+		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
 
 help: ## this list
 	@echo 'make [TARGET] [B=build] [V=1] [WERROR=1] [CC=] [CFLAGS=] [LDFLAGS=] [DEPS=fetch|system] [DEPS_CACHE=DIR]'

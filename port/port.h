@@ -277,6 +277,24 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
 /* Whether it has SSE4.2, and with that an instruction for CRC-32C; asked once, then remembered. */
 bool port_has_sse42(void);
 
+/* --- the pipes of an integration (pipe.c) ----------------------------------------------------- */
+
+/* For programs on the SDK, which bring pipe.c and clock.c alone: no words are kept for
+ * port_last_error(), and nothing but these calls is used. */
+
+/* Moves stdin and stdout to descriptors above 2 that children do not get.  Then fd 0 reads nothing
+ * and fd 1 goes where fd 2 goes. */
+enum err port_pipe_take(int *in, int *out);
+/* Blocks until something comes; ERR_END. */
+enum err port_pipe_read(int fd, void *to, size_t n, size_t *got);
+/* Blocks until all is written; ERR_REFUSED: nobody reads any more (where SIGPIPE is ignored). */
+enum err port_pipe_write(int fd, struct str bytes);
+/* Waits until `in` is readable or `fd` is ready for one of `wanted` (PORT_READABLE, PORT_WRITABLE),
+ * or has an end or an error to tell, at most timeout_ms (-1: for ever).  Either may be -1.  ERR_AGAIN:
+ * the time is over. */
+enum err port_pipe_wait(int in, int fd, unsigned wanted, int64_t timeout_ms, bool *in_ready,
+                        bool *fd_ready);
+
 /* --- memory (memory.c, wipe.c) --------------------------------------------------------------- */
 
 /* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as

@@ -1,5 +1,5 @@
-/* The contract as constants, for programs that speak it: error codes (JSON-RPC 2.0's own and ours).  Nothing here
- * depends on another header. */
+/* The contract as constants, for programs that speak it: error codes (JSON-RPC 2.0's own and ours), the names of methods, failures and output
+ * types, limits.  Nothing here depends on another header. */
 #ifndef CHARTER_PROTOCOL_H
 #define CHARTER_PROTOCOL_H
 
@@ -24,5 +24,43 @@
 #define CHARTER_KEY_CONFLICT (-32013)
 #define CHARTER_TIMEOUT (-32014)
 #define CHARTER_CANCELLED (-32015)
+
+/* Methods and notifications between the daemon and an integration. */
+#define CHARTER_METHOD_SETUP "setup"
+#define CHARTER_METHOD_EXECUTE "execute"
+#define CHARTER_METHOD_TEARDOWN "teardown"
+#define CHARTER_METHOD_CANCEL "cancel"
+#define CHARTER_METHOD_LOG "log"
+#define CHARTER_METHOD_PROGRESS "progress"
+
+/* What a failed attempt's error may have as its `kind`. */
+#define CHARTER_KIND_SPAWN_FAILED "spawn_failed"
+#define CHARTER_KIND_SETUP_FAILED "setup_failed"
+#define CHARTER_KIND_INTEGRATION_ERROR "integration_error"
+#define CHARTER_KIND_EXITED "exited"
+#define CHARTER_KIND_PROTOCOL "protocol"
+#define CHARTER_KIND_TOO_LARGE "too_large"
+#define CHARTER_KIND_TIMEOUT "timeout"
+#define CHARTER_KIND_CANCELLED "cancelled"
+#define CHARTER_KIND_INTERRUPTED "interrupted"
+#define CHARTER_KIND_OUTPUT_TYPE "output_type"
+#define CHARTER_KIND_TEMPLATE "template"
+
+/* Limits of every daemon, in bytes without a closing NUL. */
+#define CHARTER_NAME_MAX 64   /* of steps, inputs, outputs, integrations, workflows */
+#define CHARTER_RUN_ID_MAX 64 /* of a run */
+#define CHARTER_ID_MAX 64     /* of a message, where it is a string */
+#define CHARTER_IDEMPOTENCY_KEY_MAX (CHARTER_RUN_ID_MAX + 1 + CHARTER_NAME_MAX)
+#define CHARTER_PATH_MAX 1023         /* of artifacts_dir */
+#define CHARTER_ARTIFACT_PATH_MAX 255 /* of a result's file, from artifacts_dir */
+#define CHARTER_MEDIA_TYPE_MAX 127
+
+/* Limits that a build of the daemon may set otherwise; these are its defaults. */
+#define CHARTER_MESSAGE_DEFAULT 65536 /* bytes of one message */
+#define CHARTER_REQUEST_DEFAULT                                                                    \
+    (4 * CHARTER_MESSAGE_DEFAULT) /* bytes of a request, without hydrated inputs */
+#define CHARTER_LOG_LINE_DEFAULT (CHARTER_MESSAGE_DEFAULT / 16) /* bytes; longer ones are cut */
+#define CHARTER_TEXT_DEFAULT 1024                               /* bytes of an error's message */
+#define CHARTER_DEPTH_DEFAULT 32 /* containers within each other in one message */
 
 #endif

@@ -4,6 +4,7 @@
 #define BASE_LIMITS_H
 
 #include "autoconf.h"
+#include "charter/protocol.h"
 
 #include <stdint.h>
 
@@ -44,12 +45,12 @@
 #define LIMIT_VALUE_DEPTH (LIMIT_JSON_DEPTH - 7)
 
 /* Names and ids (contract §1, §3, §4). */
-#define LIMIT_ID 64   /* bytes of a JSON-RPC string id */
-#define LIMIT_NAME 64 /* of steps, inputs, outputs, fields, integrations, workflows */
-#define LIMIT_RUN_ID 64
+#define LIMIT_ID CHARTER_ID_MAX     /* bytes of a JSON-RPC string id */
+#define LIMIT_NAME CHARTER_NAME_MAX /* of steps, inputs, outputs, fields, integrations, workflows */
+#define LIMIT_RUN_ID CHARTER_RUN_ID_MAX
 #define LIMIT_DAEMON_ID 64
 #define LIMIT_URL 1024
-#define LIMIT_PATH 1024
+#define LIMIT_PATH (CHARTER_PATH_MAX + 1)
 #define LIMIT_TOKEN 4096     /* a bearer token */
 #define LIMIT_ERROR_DATA 512 /* the `data` member of an error answer */
 

@@ -5,7 +5,6 @@
 #include "json/write.h"
 
 #include "base/assert.h"
-#include "base/time.h"
 #include "json/internal.h"
 #include "json/utf8.h"
 
@@ -210,14 +209,6 @@ struct out *json_raw_begin(struct json_writer *w)
     return w->out;
 }
 
-void json_time(struct json_writer *w, int64_t unix_ms)
-{
-    separate(w);
-    out_byte(w->out, '"');
-    time_write(w->out, unix_ms);
-    out_byte(w->out, '"');
-}
-
 void json_format(struct json_writer *w, const char *format, ...)
 {
     char text[FORMAT_SIZE];
@@ -271,10 +262,4 @@ void json_put_raw(struct json_writer *w, const char *key, struct str raw)
 {
     json_key(w, key);
     json_raw(w, raw);
-}
-
-void json_put_time(struct json_writer *w, const char *key, int64_t unix_ms)
-{
-    json_key(w, key);
-    json_time(w, unix_ms);
 }

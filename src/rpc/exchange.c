@@ -108,13 +108,6 @@ const char *exchange_result_problem(bool has_value, bool has_artifact)
                      : "a result has exactly one of value and artifact; this one has neither";
 }
 
-bool exchange_output_type_is_known(const char *name)
-{
-    static const char *const names[] = {"json", "text",   "number",  "boolean",
-                                        "list", "object", "artifact"};
-    return is_one_of(name, names, sizeof names / sizeof names[0]);
-}
-
 bool exchange_value_fits(const char *output_type, char first)
 {
     enum json_type type = json_type(str_range(&first, 1));

@@ -4,10 +4,11 @@
 #define RPC_EXCHANGE_H
 
 #include "base/err.h"
+#include "charter/protocol.h"
 #include "json/read.h"
 
-#define EXCHANGE_PATH 256 /* of an artifact's file, with its NUL */
-#define EXCHANGE_MEDIA 128
+#define EXCHANGE_PATH (CHARTER_ARTIFACT_PATH_MAX + 1) /* of an artifact's file, with its NUL */
+#define EXCHANGE_MEDIA (CHARTER_MEDIA_TYPE_MAX + 1)
 
 struct exchange_log {
     char level[16];
@@ -47,8 +48,6 @@ bool exchange_level_is_known(const char *level); /* debug, info, warning, error 
 bool exchange_setup_is_ok(struct str result);
 /* Why a result with these members is none, or NULL. */
 const char *exchange_result_problem(bool has_value, bool has_artifact);
-/* The names of output types; whether `name` is one of them. */
-bool exchange_output_type_is_known(const char *name);
 /* Whether a value may stand where `output_type` is declared; `first` is its first byte. */
 bool exchange_value_fits(const char *output_type, char first);
 /* The same for an artifact that the integration made. */

@@ -9,17 +9,17 @@ const char *failure_kind_name(enum failure_kind kind)
 {
     static const char *const names[] = {
         [FAILURE_NONE] = "none",
-        [FAILURE_SPAWN_FAILED] = "spawn_failed",
-        [FAILURE_SETUP_FAILED] = "setup_failed",
-        [FAILURE_INTEGRATION_ERROR] = "integration_error",
-        [FAILURE_EXITED] = "exited",
-        [FAILURE_PROTOCOL] = "protocol",
-        [FAILURE_TOO_LARGE] = "too_large",
-        [FAILURE_TIMEOUT] = "timeout",
-        [FAILURE_CANCELLED] = "cancelled",
-        [FAILURE_INTERRUPTED] = "interrupted",
-        [FAILURE_OUTPUT_TYPE] = "output_type",
-        [FAILURE_TEMPLATE] = "template",
+        [FAILURE_SPAWN_FAILED] = CHARTER_KIND_SPAWN_FAILED,
+        [FAILURE_SETUP_FAILED] = CHARTER_KIND_SETUP_FAILED,
+        [FAILURE_INTEGRATION_ERROR] = CHARTER_KIND_INTEGRATION_ERROR,
+        [FAILURE_EXITED] = CHARTER_KIND_EXITED,
+        [FAILURE_PROTOCOL] = CHARTER_KIND_PROTOCOL,
+        [FAILURE_TOO_LARGE] = CHARTER_KIND_TOO_LARGE,
+        [FAILURE_TIMEOUT] = CHARTER_KIND_TIMEOUT,
+        [FAILURE_CANCELLED] = CHARTER_KIND_CANCELLED,
+        [FAILURE_INTERRUPTED] = CHARTER_KIND_INTERRUPTED,
+        [FAILURE_OUTPUT_TYPE] = CHARTER_KIND_OUTPUT_TYPE,
+        [FAILURE_TEMPLATE] = CHARTER_KIND_TEMPLATE,
     };
     return names[kind];
 }
