@@ -7,6 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int open_retrying(const char *path, int flags)
+{
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC, 0600);
+    while (fd == -1 && errno == EINTR);
+    return fd;
+}
+
 enum err port_open(const char *path, enum port_open how, int *fd)
 {
     static const int flags[] = {
@@ -18,9 +28,7 @@ enum err port_open(const char *path, enum port_open how, int *fd)
     };
 
     /* O_NONBLOCK: opening a FIFO that somebody put in the place of a file must not stop us. */
-    do
-        *fd = open(path, flags[how] | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-    while (*fd == -1 && errno == EINTR);
+    *fd = open_retrying(path, flags[how] | O_NOCTTY | O_NONBLOCK);
     if (*fd == -1)
         return port_fail();
     return port_claim(fd, false);
@@ -99,7 +107,7 @@ enum err port_sync(int fd)
 enum err port_sync_directory(const char *path)
 {
     enum err err = OK;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_retrying(path, O_RDONLY | O_DIRECTORY);
 
     if (fd == -1)
         return port_fail();
@@ -145,7 +153,7 @@ static enum err read_whole(int fd, char *to, size_t size, size_t *got)
 
 enum err port_read_file(const char *path, char *to, size_t size, size_t *got)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open_retrying(path, O_RDONLY | O_NOCTTY);
 
     *got = 0;
     if (fd == -1)

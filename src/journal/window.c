@@ -29,6 +29,8 @@ static enum err load(struct journal_window *window, int fd, uint32_t segment, in
     size_t got;
     window_forget(window);
     enum err err = port_read_at(fd, window->bytes, n, offset, &got);
+    if (err != OK) /* once more: a value that cannot be read fails a step for good */
+        err = port_read_at(fd, window->bytes, n, offset, &got);
     if (err != OK)
         return ERR_IO;
     window->segment = segment;

@@ -86,7 +86,7 @@ enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], i
 
     path_in(run_directory, "", directory);
     (void)port_make_directory(directory, 0700);
-    out_text(&out, ".new-");
+    out_text(&out, ARTIFACT_HALF);
     out_i64(&out, port_pid());
     path_in(run_directory, out_cstr(&out), temporary);
     (void)port_unlink(temporary); /* a daemon that died may have left one of that number */

@@ -23,6 +23,8 @@ void artifact_write(struct json_writer *w, const struct artifact *artifact);
 /* Bytes of all artifacts of all runs below RUNS_DIRECTORY: what LIMIT_ARTIFACTS bounds. */
 int64_t artifact_total(const char *runs_directory);
 /* A new file in RUN_DIRECTORY/artifacts, which has no name of its own yet. */
+/* What a file is called while it is made, with a number behind it. */
+#define ARTIFACT_HALF ".new-"
 enum err artifact_begin(const char *run_directory, char temporary[LIMIT_PATH], int *fd);
 /* Makes it durable under its hash, as `artifact` says it (path is filled in), and closes it.  After a failure nothing is left. */
 enum err artifact_finish(const char *run_directory, const char *run_id, const char *temporary,

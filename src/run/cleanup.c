@@ -1,4 +1,5 @@
-/* Directories of runs that nobody retains, removed by a helper: at start, and when a retained run gives way to a newer one. */
+/* Directories of runs that nobody retains, removed by a helper: at start, and when a retained run gives way to a newer one.  And what a daemon
+ * that died had half made. */
 #include "run/engine.h"
 
 #include "base/log.h"
@@ -64,6 +65,31 @@ static void on_removed(struct helper *helper, enum err outcome, struct str answe
     if (outcome != OK)
         log_warning("run", "directories of old runs could not be removed: %s", err_text(outcome));
     engine_clean_up(engine);
+}
+
+static bool remove_half(void *context, const char *name)
+{
+    struct removal removal = *(struct removal *)context;
+    struct out out = {.p = removal.path, .cap = sizeof removal.path, .n = strlen(removal.path)};
+
+    if (!str_starts_with(str_of(name), STR(ARTIFACT_HALF)) &&
+        !str_starts_with(str_of(name), STR("spill-")))
+        return true;
+    out_byte(&out, '/');
+    out_text(&out, name);
+    (void)port_unlink(out_cstr(&out));
+    return true;
+}
+
+/* Before anything of the run is started again, so that nothing can be mistaken for what the last daemon left half made. */
+void cleanup_halves(const struct engine *engine, const struct run *run)
+{
+    struct removal removal = {.engine = engine};
+
+    source_run_path(engine, run->id, "", removal.path);
+    (void)port_list(removal.path, remove_half, &removal);
+    source_run_path(engine, run->id, "artifacts", removal.path);
+    (void)port_list(removal.path, remove_half, &removal);
 }
 
 /* The helper is a copy of this process: it knows which runs are retained, and which are being submitted (`jobs`), at the moment when it starts.

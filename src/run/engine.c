@@ -404,6 +404,7 @@ void engine_resume(struct engine *engine, bool crashed)
         struct run *run = &engine->table.runs[i];
         if (run->status == RUN_NONE)
             continue;
+        cleanup_halves(engine, run);
         if (run->status == RUN_RUNNING) {
             run->counted = true;
             engine->table.in_flight++;

@@ -115,7 +115,8 @@ static enum err apply(struct run_table *table, struct run *run, const struct cha
         run->outcome = OUTCOME_CANCELLED;
         break;
     case EVENT_STEP_FAILED:
-        if (run->outcome == OUTCOME_NONE && !step->may_fail) {
+        /* Whose plan could not be read when it was written: then the event names none. */
+        if (run->outcome == OUTCOME_NONE && (step == NULL || !step->may_fail)) {
             run->outcome = OUTCOME_FAILED;
             run->failed_step = (uint8_t)change->step;
             run->failed = change->place;

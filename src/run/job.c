@@ -151,6 +151,15 @@ static void accept_run(struct engine *engine, struct job *job,
         return;
     }
     memcpy(run->id, job->run_id, sizeof run->id);
+    if (source_index_plan(engine, run) != OK) {
+        table_remove(&engine->table, run);
+        struct rpc_error error;
+        rpc_error_set(&error, RPC_INTERNAL_ERROR,
+                      "plan.json, just written, cannot be read: %s; the run was not accepted",
+                      port_last_error());
+        engine_refuse(engine, &job->call, &error);
+        return;
+    }
     run->concurrency = (uint16_t)accepted->concurrency;
     run->max_parallel = (uint16_t)accepted->max_parallel;
     run->timeout_ms = accepted->timeout_ms;
@@ -167,9 +176,8 @@ static void accept_run(struct engine *engine, struct job *job,
         return;
     }
     if (source_data(engine, run->created, &data) != OK ||
-        !event_take_created(run, data, accepted->inputs_sha256) ||
-        source_index_plan(engine, run) != OK)
-        log_error("run", "%s: plan.json, just written, cannot be read back", run->id);
+        !event_take_created(run, data, accepted->inputs_sha256))
+        log_error("run", "%s: its beginning, just written, cannot be read back", run->id);
     if (job->call.command.present)
         command_remember(&engine->commands, &job->call.command, run->id, NULL);
     engine_attend(engine, run);

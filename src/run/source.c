@@ -24,18 +24,27 @@ void source_run_path(const struct engine *engine, const char *run_id, const char
 }
 
 /* The plan must be readable also while clients and processes have all descriptors: what would else fail is a step, for good.  So one
- * descriptor is kept for it. */
+ * descriptor is kept for it, and a disk is asked twice. */
 static enum err open_plan(struct engine *engine, const struct run *run, int *fd)
 {
     char path[LIMIT_PATH];
 
     source_run_path(engine, run->id, "plan.json", path);
     enum err err = port_open(path, PORT_READ, fd);
-    if (err != ERR_FULL || engine->spare_fd <= 0)
+    if (err == ERR_FULL && engine->spare_fd > 0) {
+        port_close(engine->spare_fd);
+        engine->spare_fd = 0;
+    } else if (err == OK || err == ERR_NOT_FOUND) {
         return err;
-    port_close(engine->spare_fd);
-    engine->spare_fd = 0;
+    }
     return port_open(path, PORT_READ, fd);
+}
+
+/* Asked twice, since what cannot be read fails a step, or a run, for good. */
+static enum err read_twice(int fd, char *to, size_t n, uint32_t offset, size_t *got)
+{
+    enum err err = port_read_at(fd, to, n, offset, got);
+    return err == OK ? OK : port_read_at(fd, to, n, offset, got);
 }
 
 static void close_plan(struct engine *engine, int fd)
@@ -76,7 +85,7 @@ static enum err index_lines(struct engine *engine, struct run *run, int fd)
     size_t got;
 
     do {
-        enum err err = port_read_at(fd, chunk, sizeof engine->scratch.chunk, offset, &got);
+        enum err err = read_twice(fd, chunk, sizeof engine->scratch.chunk, offset, &got);
         if (err != OK)
             return err;
         for (size_t i = 0; i < got && line < last; i++)
@@ -188,7 +197,7 @@ static enum err read_plan(struct engine *engine, const struct run *run, uint32_t
     enum err err = open_plan(engine, run, &fd);
     if (err != OK)
         return err;
-    err = port_read_at(fd, to, length, offset, &got);
+    err = read_twice(fd, to, length, offset, &got);
     close_plan(engine, fd);
     if (err != OK)
         return err;

@@ -9,6 +9,7 @@
 import contextlib
 import ctypes
 import mmap
+import os
 import pathlib
 import tempfile
 
@@ -26,7 +27,8 @@ DAEMON, HELPERS = 1, 2
 
 class Control(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ("kinds", "processes", "seen", "first", "until", "action", "error", "fired", "wall_offset_ms")] + [
-        ("by_kind", ctypes.c_int64 * len(KINDS)), ("waits", ctypes.c_int64)]
+        ("by_kind", ctypes.c_int64 * len(KINDS)), ("waits", ctypes.c_int64), ("fired_kind", ctypes.c_int64), ("fired_in_helper", ctypes.c_int64),
+        ("fired_path", ctypes.c_char * 256)]
 
 
 class Faults:
@@ -64,6 +66,11 @@ class Faults:
 
     def fired(self):
         return self.control.fired
+
+    def place_of_fault(self):
+        """Which call the action took: its kind, its path below the directory, and whose it was."""
+        path = os.path.relpath(self.control.fired_path.decode(), self.project.path)
+        return KINDS[self.control.fired_kind], path, "helper" if self.control.fired_in_helper else "daemon"
 
     def count(self, *kinds):
         return sum(self.control.by_kind[KINDS.index(kind)] for kind in kinds)

@@ -77,6 +77,11 @@ def check(daemon, run_id, told, project):
     assert without == TYPES, kinds
     assert events[:len(told.events)] == told.events
     check_stream(daemon.events())
+    wait_until(lambda: not left_behind(project), lambda: f"what was half made is gone: {left_behind(project)}")
+
+
+def left_behind(project):
+    return [str(path) for path in (project.path / ".charter").rglob("*new*")]
 
 
 def make(place, number):

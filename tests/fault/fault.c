@@ -140,7 +140,7 @@ static void die(void)
 }
 
 /* What is to become of this call; it is counted. */
-static enum fault_action arrive(enum fault_kind kind)
+static enum fault_action arrive(enum fault_kind kind, const char *path)
 {
     struct fault_control *control = fault_control;
     int who = getpid() == daemon_pid ? FAULT_IN_DAEMON : FAULT_IN_HELPERS;
@@ -150,6 +150,9 @@ static enum fault_action arrive(enum fault_kind kind)
     int64_t number = __atomic_add_fetch(&control->seen, 1, __ATOMIC_SEQ_CST);
     if (control->action == FAULT_NOTHING || number < control->from || number >= control->until)
         return FAULT_NOTHING;
+    control->fired_kind = kind;
+    control->fired_in_helper = who == FAULT_IN_HELPERS;
+    strncpy(control->fired_path, path, sizeof control->fired_path - 1);
     __atomic_add_fetch(&control->fired, 1, __ATOMIC_SEQ_CST);
     enum fault_action action = (enum fault_action)control->action;
     if (action == FAULT_KILL_BEFORE)
@@ -211,7 +214,7 @@ static int64_t refuse(void)
 /* Makes a call that has no bytes: `real` stands for it. */
 #define CALL(result, kind, path, to, inode, offset, real)                                          \
     do {                                                                                           \
-        enum fault_action action_ = arrive(kind);                                                  \
+        enum fault_action action_ = arrive(kind, path);                                            \
         (result) = action_ == FAULT_FAIL ? (int)refuse() : (real);                                 \
         leave(action_, kind, path, to, inode, offset, (result), NULL);                             \
         if (action_ == FAULT_DO_AND_FAIL)                                                          \
@@ -229,7 +232,7 @@ int __wrap_open(const char *path, int flags, ...)
     va_end(list);
     if (!is_ours(path))
         return __real_open(path, flags, mode);
-    enum fault_action action = arrive(FAULT_OPEN);
+    enum fault_action action = arrive(FAULT_OPEN, path);
     if (action == FAULT_FAIL)
         return (int)refuse();
     int fd = __real_open(path, flags, mode);
@@ -257,7 +260,7 @@ static ssize_t read_some(int fd, void *to, size_t n, off_t offset, bool at)
 {
     ino_t inode = 0;
     const char *path = path_of(fd, &inode);
-    enum fault_action action = path == NULL ? FAULT_NOTHING : arrive(FAULT_READ);
+    enum fault_action action = path == NULL ? FAULT_NOTHING : arrive(FAULT_READ, path);
     if (action == FAULT_FAIL)
         return (ssize_t)refuse();
     if (action == FAULT_SHORT && n > 1)
@@ -286,7 +289,7 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t n)
         return __real_write(fd, bytes, n);
     const char *path = path_of(fd, &inode);
     enum fault_kind kind = path == NULL ? FAULT_OUT : FAULT_WRITE;
-    enum fault_action action = arrive(kind);
+    enum fault_action action = arrive(kind, path == NULL ? "" : path);
     if (action == FAULT_FAIL)
         return (ssize_t)refuse();
     ssize_t put = __real_write(fd, bytes, action == FAULT_SHORT && n > 1 ? n / 2 : n);
@@ -300,7 +303,7 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t n, off_t offset)
     const char *path = path_of(fd, &inode);
     if (path == NULL)
         return __real_pwrite(fd, bytes, n, offset);
-    enum fault_action action = arrive(FAULT_WRITE);
+    enum fault_action action = arrive(FAULT_WRITE, path);
     if (action == FAULT_FAIL)
         return (ssize_t)refuse();
     ssize_t put = __real_pwrite(fd, bytes, action == FAULT_SHORT && n > 1 ? n / 2 : n, offset);
@@ -359,7 +362,7 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t n)
     const char *path = path_of(fd, &inode);
     if (path == NULL)
         return __real_posix_fallocate(fd, offset, n);
-    enum fault_action action = arrive(FAULT_ALLOCATE);
+    enum fault_action action = arrive(FAULT_ALLOCATE, path);
     int error =
         action == FAULT_FAIL ? (int)fault_control->error : __real_posix_fallocate(fd, offset, n);
     leave(action, FAULT_ALLOCATE, path, "", inode, offset + n, error == 0 ? 0 : -1, NULL);
@@ -426,7 +429,7 @@ DIR *__wrap_opendir(const char *path)
 {
     if (!is_ours(path))
         return __real_opendir(path);
-    enum fault_action action = arrive(FAULT_LIST);
+    enum fault_action action = arrive(FAULT_LIST, path);
     if (action == FAULT_FAIL)
         (void)refuse();
     DIR *opened = action == FAULT_FAIL ? NULL : __real_opendir(path);
@@ -439,7 +442,7 @@ pid_t __wrap_fork(void)
     start();
     if (below_length == 0)
         return __real_fork();
-    enum fault_action action = arrive(FAULT_FORK);
+    enum fault_action action = arrive(FAULT_FORK, "");
     if (action == FAULT_FAIL)
         return (pid_t)refuse();
     pid_t pid = __real_fork();

@@ -56,6 +56,8 @@ struct fault_control {
     int64_t wall_offset_ms;       /* added to CLOCK_REALTIME */
     int64_t by_kind[FAULT_KINDS]; /* all calls, whatever counts; waits are turns of the loop */
     int64_t waits;
+    int64_t fired_kind, fired_in_helper; /* of the last call that the action took */
+    char fired_path[256];                /* "": it has no path */
 };
 
 /* In FAULT_TRACE: this, then the path, the second path, the data. */
