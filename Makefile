@@ -302,6 +302,7 @@ SDK_SRC := $(wildcard src/sdk/*.c) $(addprefix src/base/,assert.c out.c str.c ti
 SDK_LIB := $(B)/libcharter-integration.a
 SDK_OBJ := $(SDK_SRC:%.c=$(B)/sdk/%.o)
 EXAMPLES := $(patsubst port/demo/integrations/%.c,$(B)/integrations/%,$(wildcard port/demo/integrations/*.c))
+SDK_TESTS := $(patsubst tests/integrations/%.c,$(B)/integrations/%,$(wildcard tests/integrations/*.c))
 
 .PHONY: sdk
 sdk: $(SDK_LIB) $(EXAMPLES) ## libcharter-integration.a, and the examples on it
@@ -320,10 +321,14 @@ $(SDK_LIB): $(SDK_OBJ) $(B)/.members
 	@rm -f $@
 	$(Q)$(AR) qcsD $@ $(filter %.o,$^)
 # As an author builds them: the public headers and the library.
-$(EXAMPLES): $(B)/integrations/%: port/demo/integrations/%.c $(SDK_LIB) $(wildcard include/charter/*.h)
+$(EXAMPLES): $(B)/integrations/%: port/demo/integrations/%.c
+$(SDK_TESTS): $(B)/integrations/%: tests/integrations/%.c
+$(EXAMPLES) $(SDK_TESTS): $(SDK_LIB) $(wildcard include/charter/*.h)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) -D_POSIX_C_SOURCE=200809L -Iinclude $(CPPFLAGS) $(ALL_CFLAGS) -std=c99 $(ALL_LDFLAGS) -o $@ $< $(SDK_LIB)
+	$(Q)$(CC) -D_POSIX_C_SOURCE=200809L -Iinclude $(CPPFLAGS) $(ALL_CFLAGS) -std=c99 $(ALL_LDFLAGS) -o $@ $(filter %.c,$^) $(SDK_LIB)
+
+test-programs: $(SDK_TESTS)
 
 -include $(SDK_OBJ:.o=.d) $(patsubst %.o,%.d,$(call OBJ,$(SRC) $(PORT_SRC) $(wildcard tests/*/*.c)))
 
