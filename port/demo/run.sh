@@ -1,6 +1,6 @@
 #!/bin/sh
-# The whole chain once, on this machine alone: a gateway, a daemon, a workflow with three
-# integrations in sh. Started by `make run`, which sets BUILD to the directory of the programs.
+# The whole chain once, on this machine alone: a gateway, a daemon, a workflow with
+# integrations in C and in sh. Started by `make run`, which sets BUILD to the directory of the programs.
 #
 # Everything lives in a temporary directory and on a free port of the loopback address, and
 # is stopped and removed at the end. Exit status 0 only if all that is shown was as expected.
@@ -87,6 +87,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 cp -R "$here/project" "$work/project"
 project=$work/project
+cp "$build/integrations/probe" "$build/integrations/http-get" "$project/integrations/"
 
 title "A gateway: stores events, passes commands to daemons"
 "$build/charter-gateway" --listen 127.0.0.1:0 --store "$work/gateway.db" \
@@ -109,7 +110,7 @@ echo "charter-daemon $(field "$state" version) works for project $(field "$state
 
 title "A run from the command line: charter run host-report"
 "$build/charter" run host-report --project-path "$project" --run-id from-the-command-line \
-    --input disk_percent_max=95 --label started_by=make-run || give_up "the run ended with exit code $?"
+    --input disk_percent_max=95 --input "status_url=http://$address/v1/daemons" --label started_by=make-run || give_up "the run ended with exit code $?"
 
 title "The same workflow as a command through the gateway's HTTP API"
 body='{"jsonrpc":"2.0","id":"1","method":"run.start","params":{"workflow_id":"host-report",'

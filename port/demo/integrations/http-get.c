@@ -1,7 +1,6 @@
 /* http-get: fetches http://HOST[:PORT]/PATH over a plain socket; the body becomes the step's value, a large one a file.  An example of an integration in C
  * that waits: for its socket, for `cancel` and for its deadline at once. */
 #include <charter/integration.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -41,7 +40,6 @@ static int dial(struct charter_ctx *ctx, const char *host, const char *port)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list, *at;
     int fd = -1, rc = getaddrinfo(host, port, &hints, &list), error = 0;
     socklen_t size = sizeof error;
-
     if (rc != 0)
         return charter_fail(ctx, 1, "%s: %s", host, gai_strerror(rc));
     for (at = list; at != NULL && fd == -1 && !charter_has_failed(ctx); at = at->ai_next) {
@@ -101,7 +99,6 @@ static int execute(struct charter_ctx *ctx)
     size_t body = 0, end = 0, length = strcspn(config.url, "#");
     FILE *file = NULL;
     int status = 0;
-
     if (strncmp(config.url, "http://", strlen("http://")) != 0 ||
         sscanf(at, "%255[^/:?#]:%7[0-9]", host, port) < 1)
         return charter_fail_for_good(ctx, CHARTER_INVALID_INPUT, "%s is no http:// URL",

@@ -69,7 +69,6 @@ static void put_interfaces(struct charter_writer *w)
     char path[320], text[64];
     struct dirent *entry;
     DIR *folder = opendir("/sys/class/net");
-
     charter_write_key(w, "interfaces");
     charter_write_list(w);
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
@@ -104,7 +103,6 @@ static int execute(struct charter_ctx *ctx)
     if (uname(&name) != 0 || all_kib == 0 || load < 0)
         return charter_fail_for_good(ctx, 1, "/proc has no load or no memory: probe needs Linux");
     snprintf(kernel, sizeof kernel, "%.60s %.60s", name.sysname, name.release);
-
     charter_progress(ctx, 2, 2, "reading the file system");
     if (statvfs(inputs.mount, &disk) != 0 || disk.f_blocks == 0)
         return charter_fail_for_good(ctx, 2, "there is no file system at %s", inputs.mount);
@@ -121,8 +119,9 @@ static int execute(struct charter_ctx *ctx)
     charter_put_integer(w, "memory_mib", all_kib / 1024);
     charter_put_integer(w, "memory_percent", (all_kib - free_kib) * 100 / all_kib);
     charter_put_string(w, "mount", inputs.mount);
-    charter_put_integer(w, "disk_mib", (int64_t)(disk.f_blocks / 1024 * disk.f_frsize / 1024));
-    charter_put_integer(w, "disk_free_mib", (int64_t)(disk.f_bavail / 1024 * disk.f_frsize / 1024));
+    charter_put_integer(w, "disk_mib", (int64_t)((uint64_t)disk.f_blocks * disk.f_frsize >> 20));
+    charter_put_integer(w, "disk_free_mib",
+                        (int64_t)((uint64_t)disk.f_bavail * disk.f_frsize >> 20));
     charter_put_integer(w, "disk_percent",
                         usable == 0 ? 0 : (int64_t)((used * 100 + usable - 1) / usable));
     if (config.interfaces)
