@@ -1,7 +1,6 @@
 /* probe: facts about this host, from /proc, sysfs and statvfs, as one JSON object.  An example of an integration in C: typed config and inputs, progress,
  * a log line, a JSON writer. */
 #include <charter/integration.h>
-
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
