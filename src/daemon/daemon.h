@@ -14,6 +14,7 @@
 
 enum exit_code {
     EXIT_STOPPED = 0,
+    EXIT_BROKEN = 1, /* verify: the chain does not hold, or the head is not in it */
     EXIT_USAGE = 2,
     EXIT_PROJECT = 3,
     EXIT_RUNNING = 4,
@@ -91,5 +92,7 @@ void daemon_on_segment(void *context);
 /* daemon/report.c: the commands that run no daemon. */
 int daemon_check(struct daemon *daemon);
 int daemon_limits(void);
+/* daemon/verify.c */
+int daemon_verify(struct daemon *daemon);
 
 #endif

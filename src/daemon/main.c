@@ -34,6 +34,8 @@ int main(int argc, char **argv)
         return run_daemon(daemon);
     case COMMAND_CHECK:
         return daemon_check(daemon);
+    case COMMAND_VERIFY:
+        return CHAIN_BUILT_IN ? daemon_verify(daemon) : EXIT_USAGE;
     case COMMAND_LIMITS:
         return daemon_limits();
     case COMMAND_VERSION:

@@ -10,12 +10,21 @@
 #define AS_TEXT(number) TEXT_OF(number)
 #define JOURNAL_KIB AS_TEXT(CONFIG_JOURNAL_KIB)
 
+#ifdef CONFIG_JOURNAL_CHAIN
+#define VERIFY_HELP                                                                                                      \
+    "  charter-daemon verify [--project-path DIR] [--head SEQ:SHA256] [--json]\n"                                        \
+    "                                               checks the journal's chain of hashes, and whether a head that the\n" \
+    "                                               gateway keeps is in it\n"
+#else
+#define VERIFY_HELP ""
+#endif
+
 const char options_help[] =
     "charter-daemon: runs Charter workflows of one project\n"
     "\n"
     "  charter-daemon start [--project-path DIR] [--gateway URL]... [--token-file FILE] [--background]\n"
     "                       [--tls-FLAG VALUE]... [--log-level error|warning|info|debug] [--log-format text|json]\n"
-    "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n"
+    "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n" VERIFY_HELP
     "  charter-daemon limits                        prints what memory is reserved for what\n"
     "  charter-daemon --version | --help\n"
     "\n"
@@ -42,7 +51,8 @@ const char options_help[] =
     "  --tls-min V         lowest version of TLS, 1.2 or 1.3 (CHARTER_TLS_MIN; default: 1.2)\n"
     "                      Names and dates of certificates are always checked. All these files are read anew for each\n"
     "                      connection.\n"
-    "  --journal-kib N     disk space for the journal, from 2048 to 1048576 KiB (CHARTER_JOURNAL_KIB; default: " JOURNAL_KIB ")\n"
+    "  --journal-kib N     disk space for the journal, from 2048 to 1048576 KiB (CHARTER_JOURNAL_KIB; default: " JOURNAL_KIB
+    ")\n"
     "  --salvage           where the journal is damaged, keep a copy of it and go on with what can be read\n"
     "  --background        detach from the terminal when ready\n"
     "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
@@ -157,6 +167,18 @@ static bool set_tls(struct options *options, const char *flag, const char *value
     return complain(out_cstr(&out), reason);
 }
 
+/* "SEQ:SHA256", as verify prints it and the gateway keeps it. */
+static bool set_head(struct options *options, const char *value)
+{
+    struct str seq, hash;
+
+    if (str_cut(str_of(value), ':', &seq, &hash) && str_to_u64(seq, &options->head.seq) &&
+        options->head.seq > 0 && chain_hash_read(hash, &options->head.hash))
+        return true;
+    return complain("--head must be SEQ:SHA256, an event's number and 64 hexadecimal digits",
+                    value);
+}
+
 enum flag {
     FLAG_PROJECT,
     FLAG_GATEWAY,
@@ -175,12 +197,14 @@ enum flag {
     FLAG_JOURNAL,
     FLAG_SALVAGE,
     FLAG_BACKGROUND,
+    FLAG_HEAD,
+    FLAG_JSON,
     FLAGS
 };
 
 static const struct {
     const char *name, *variable;
-    bool wants_value, start_only;
+    bool wants_value, start_only, verify_only;
 } flags[FLAGS] = {
     [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
     [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
@@ -200,6 +224,8 @@ static const struct {
     [FLAG_JOURNAL] = {"--journal-kib", "CHARTER_JOURNAL_KIB", true, true},
     [FLAG_SALVAGE] = {"--salvage", NULL, false, true},
     [FLAG_BACKGROUND] = {"--background", NULL, false, true},
+    [FLAG_HEAD] = {"--head", NULL, true, false, true},
+    [FLAG_JSON] = {"--json", NULL, false, false, true},
 };
 
 static bool apply(struct options *options, enum flag flag, const char *value)
@@ -236,6 +262,11 @@ static bool apply(struct options *options, enum flag flag, const char *value)
     case FLAG_BACKGROUND:
         options->background = true;
         return true;
+    case FLAG_HEAD:
+        return set_head(options, value);
+    case FLAG_JSON:
+        options->json = true;
+        return true;
     case FLAGS:
         break;
     }
@@ -254,6 +285,8 @@ static bool read_flag(struct options *options, int argc, char **argv, int *at, b
             continue;
         if (flags[i].start_only && options->command != COMMAND_START)
             return complain("this flag belongs to start", flags[i].name);
+        if (flags[i].verify_only && options->command != COMMAND_VERIFY)
+            return complain("this flag belongs to verify", flags[i].name);
         if (flags[i].wants_value && has_value)
             given = value.p;
         else if (flags[i].wants_value && *at + 1 < argc)
@@ -313,8 +346,9 @@ bool options_read(struct options *options, int argc, char **argv)
         const char *name;
         enum daemon_command command;
     } commands[] = {
-        {"start", COMMAND_START},       {"check", COMMAND_CHECK}, {"limits", COMMAND_LIMITS},
-        {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP}, {"-h", COMMAND_HELP},
+        {"start", COMMAND_START},   {"check", COMMAND_CHECK},       {"verify", COMMAND_VERIFY},
+        {"limits", COMMAND_LIMITS}, {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP},
+        {"-h", COMMAND_HELP},
     };
     bool seen[FLAGS] = {false}, found = false;
 
@@ -327,8 +361,10 @@ bool options_read(struct options *options, int argc, char **argv)
         }
     if (!found)
         return complain(argc > 1 ? "unknown command"
-                                 : "a command is missing (start, check, limits)",
+                                 : "a command is missing (start, check, verify, limits)",
                         argc > 1 ? argv[1] : "");
+    if (options->command == COMMAND_VERIFY && !CHAIN_BUILT_IN)
+        return complain("this program was built without JOURNAL_CHAIN", argv[1]);
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             options->command = COMMAND_HELP;
@@ -337,7 +373,8 @@ bool options_read(struct options *options, int argc, char **argv)
         if (!read_flag(options, argc, argv, &i, seen))
             return false;
     }
-    if (options->command != COMMAND_START && options->command != COMMAND_CHECK)
+    if (options->command != COMMAND_START && options->command != COMMAND_CHECK &&
+        options->command != COMMAND_VERIFY)
         return true;
     if (!read_environment(options, seen) || !make_absolute(options))
         return false;

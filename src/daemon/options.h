@@ -4,12 +4,20 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "journal/verify.h"
 #include "link/tls_options.h"
 #include "link/proxy.h"
 
 #define OPTIONS_URLS 4
 
-enum daemon_command { COMMAND_START, COMMAND_CHECK, COMMAND_LIMITS, COMMAND_VERSION, COMMAND_HELP };
+enum daemon_command {
+    COMMAND_START,
+    COMMAND_CHECK,
+    COMMAND_VERIFY,
+    COMMAND_LIMITS,
+    COMMAND_VERSION,
+    COMMAND_HELP
+};
 
 struct options {
     enum daemon_command command;
@@ -23,6 +31,8 @@ struct options {
     int64_t journal_bytes; /* the journal's limit; 0: the one it was built with */
     bool salvage;
     bool background;
+    struct verify_head head; /* verify: seq 0: none was given */
+    bool json;               /* verify */
     enum log_level log_level;
     enum log_format log_format;
 };
