@@ -24,6 +24,8 @@ static void write_hello(void *context, struct json_writer *w)
 #ifdef CONFIG_YAML
     json_text(w, "yaml");
 #endif
+    if (CHAIN_BUILT_IN)
+        json_text(w, "chain");
     json_array_end(w);
     json_object_end(w);
     json_put_text(w, "project", daemon->project.name);

@@ -67,8 +67,7 @@ enum err replay_line_at(struct replay *replay, int64_t offset, struct str *line)
                        offset, replay->size, line);
 }
 
-/* Whether a good line is also in order: a batch begins where its records say that it does, and nowhere else. */
-static const char *order_fault(const struct replay *replay, const struct record *record)
+const char *replay_batch_fault(const struct replay *replay, const struct record *record)
 {
     if (record->batch < replay->batch)
         return "the batch number falls";
@@ -76,6 +75,14 @@ static const char *order_fault(const struct replay *replay, const struct record 
         return "the batch begins at two places";
     if (record->batch > replay->batch && record->synced != replay->offset)
         return "the batch does not begin here";
+    return NULL;
+}
+
+static const char *order_fault(const struct replay *replay, const struct record *record)
+{
+    const char *fault = replay_batch_fault(replay, record);
+    if (fault != NULL)
+        return fault;
     if (record->seq != 0 && record->seq != replay->journal->next_seq)
         return "the sequence number is out of order";
     return NULL;

@@ -43,6 +43,10 @@ enum err replay_line_at(struct replay *replay, int64_t offset, struct str *line)
  * where the segment before ended.  ERR_DAMAGED: what is valid contradicts; others of storage and of on_record. */
 enum err replay_read_segment(struct replay *replay, int64_t previous_size);
 
+/* Whether a good line at replay->offset is also in order behind the last one: a batch begins where its records say that it does,
+ * and nowhere else.  NULL: it is. */
+const char *replay_batch_fault(const struct replay *replay, const struct record *record);
+
 /* Says in the report where something is. */
 void replay_describe(const struct replay *replay, size_t index, int64_t offset, const char *fact);
 /* The same, and answers ERR_DAMAGED. */

@@ -106,8 +106,10 @@ static void take_event(struct verify *verify, const struct record *record)
 
 /* --- records -------------------------------------------------------------------------------------------------------- */
 
-static void pass(struct verify *verify, struct str line)
+static void pass(struct verify *verify, const struct record *record, struct str line)
 {
+    verify->replay.batch = record->batch;
+    verify->replay.synced = record->synced;
     verify->last = chain_hash(line);
     verify->report->records++;
     verify->report->bytes += line.n + 1;
@@ -148,11 +150,13 @@ static enum err read_head(struct verify *verify, int64_t previous_size, bool *ba
         note_fault(verify, "the head names another segment than the file", "", STR_NONE);
     else if (!is_first && head.previous_size != previous_size)
         note_fault(verify, "the segment before this one had another size", "", STR_NONE);
+    else if (!is_first && record.batch <= replay->batch)
+        note_fault(verify, "the batch number does not rise", "", STR_NONE);
     else if ((uint64_t)head.first_seq != verify->next_seq)
         note_fault(verify, "events between this segment and the one before it are missing", "",
                    STR_NONE);
     verify->next_seq = (uint64_t)head.first_seq;
-    pass(verify, line);
+    pass(verify, &record, line);
     /* The record itself may have gone: then this line is its witness. */
     if (is_first && head.first_seq > 1 && chain_hash_read(str_of(head.head_sha256), &hash))
         meet_event(verify, (uint64_t)head.first_seq - 1, &hash);
@@ -177,8 +181,11 @@ static enum err read_one(struct verify *verify, bool *bad)
         *bad = true;
         return ERR_END;
     }
+    const char *fault = replay_batch_fault(replay, &record);
     follow(verify, &record);
-    pass(verify, line);
+    if (fault != NULL)
+        note_fault(verify, fault, "", STR_NONE);
+    pass(verify, &record, line);
     if (record.seq != 0)
         take_event(verify, &record);
     return OK;

@@ -62,6 +62,7 @@ class Daemon:
         self.id = daemon_id
         self.events = {}    # seq: event
         self.raw = {}       # seq: its text as it came
+        self.heads = {}     # seq: the chain's hash after it
         self.gaps = []      # {"from", "to", "reason"}
         self.acked = None   # None: never heard of
         self.next_n = {}    # run_id: n
@@ -501,8 +502,21 @@ class Gateway:
             self._check_event(daemon, event)
             daemon.events[seq] = event
             daemon.acked = max(daemon.acked, seq)
+        self._check_head(connection, events, params.get("head"))
         if self.acking:
             await self._ack(connection)
+
+    def _check_head(self, connection, events, head):
+        """Of the batch's last event, and the same whenever that event ends a batch."""
+        if head is None:
+            if "chain" in connection.hello["daemon"]["features"]:
+                self._violation("a batch without the chain's head")
+            return
+        seq, sha256 = head.get("seq"), head.get("sha256")
+        if seq != events[-1]["seq"] or not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+            self._violation(f"a head that is none of this batch: {head}, not {events[-1]['seq']}")
+        elif connection.daemon.heads.setdefault(seq, sha256) != sha256:
+            self._violation(f"the head of event {seq} was {connection.daemon.heads[seq]}, and is {sha256}")
 
     def _check_event(self, daemon, event):
         seq, run_id = event["seq"], event.get("run_id")
