@@ -306,6 +306,22 @@ static void put_all(struct cli *cli, struct str object, const char *a, const cha
     cli_screen_put(&cli->screen, after_c);
 }
 
+/* How far the gateway's clock is from the daemon's. */
+static void show_clock(struct cli *cli, struct str offset)
+{
+    int64_t ms;
+
+    if (!json_integer(offset, &ms))
+        return;
+    cli_screen_column(&cli->screen, STR("  clock"), NAME_COLUMNS);
+    if (ms == 0)
+        cli_screen_put(&cli->screen, "as ours\n");
+    else
+        cli_screen_format(&cli->screen, "%lld.%03lld s %s ours\n",
+                          (long long)((ms < 0 ? -ms : ms) / 1000),
+                          (long long)((ms < 0 ? -ms : ms) % 1000), ms > 0 ? "ahead of" : "behind");
+}
+
 static void show_gateway(struct cli *cli, struct str gateway)
 {
     if (member(gateway, "url").n == 0) {
@@ -318,6 +334,17 @@ static void show_gateway(struct cli *cli, struct str gateway)
     line(cli, "  error", member(gateway, "last_error"));
     line(cli, "  next try", member(gateway, "next_try_s"));
     line(cli, "  stored to", member(gateway, "acked_seq"));
+    cli_screen_column(&cli->screen, STR("  received"), NAME_COLUMNS);
+    put_all(cli, gateway, "messages_in", " messages, ", "bytes_in", " bytes; sent ", "messages_out",
+            " messages, ");
+    put(cli, member(gateway, "bytes_out"));
+    cli_screen_put(&cli->screen, " bytes\n");
+    if (json_type(member(gateway, "rtt_ms")) == JSON_NUMBER) {
+        cli_screen_column(&cli->screen, STR("  round trip"), NAME_COLUMNS);
+        put(cli, member(gateway, "rtt_ms"));
+        cli_screen_put(&cli->screen, " ms\n");
+    }
+    show_clock(cli, member(gateway, "clock_offset_ms"));
 }
 
 void cli_show_daemon(struct cli *cli, struct str result)

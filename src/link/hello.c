@@ -3,6 +3,7 @@
 #include "link/session.h"
 
 #include "base/log.h"
+#include "base/time.h"
 
 #include <string.h>
 
@@ -33,7 +34,8 @@ void link_write_hello(struct link *link)
     json_object_end(&w);
     json_key(&w, "clock");
     json_object(&w);
-    json_put_time(&w, "time", link->loop->wall_ms);
+    link->hello_wall_ms = port_wall_ms();
+    json_put_time(&w, "time", link->hello_wall_ms);
     json_put_bool(&w, "synced", port_clock_synced());
     json_object_end(&w);
     json_object_end(&w);
@@ -132,6 +134,21 @@ static void fork_stream(struct link *link)
     link->host.on_forked(link->host.context);
 }
 
+/* The gateway has written its time between our writing and our reading, in the middle as far as we know.  A clock that
+ * cannot be read is told by no figure, and is no reason to leave. */
+static void compare_clocks(struct link *link, struct str result)
+{
+    int64_t theirs, ours = link->hello_wall_ms + (port_wall_ms() - link->hello_wall_ms) / 2;
+    struct str clock, time;
+    char text[32];
+
+    link->knows_clock = json_member(result, "clock", &clock) && json_member(clock, "time", &time) &&
+                        json_string_copy(time, text, sizeof text) &&
+                        time_read(str_of(text), &theirs);
+    if (link->knows_clock)
+        link->clock_offset_ms = theirs - ours;
+}
+
 static void welcome(struct link *link, const struct welcome *answer)
 {
     uint64_t acked = (uint64_t)answer->acked;
@@ -144,6 +161,7 @@ static void welcome(struct link *link, const struct welcome *answer)
     link->hello_reason = "reconnect";
     link->session_at_ms = link->loop->now_ms;
     link->pinged_ms = link->loop->now_ms;
+    ws_ping(&link->ws); /* the way is measured once at the beginning */
     link->peer.generation++;
     link->peer.pending = 0;
     (void)str_copy(str_of(answer->gateway), link->peer.by, sizeof link->peer.by);
@@ -203,6 +221,7 @@ void link_take_hello(struct link *link, const struct rpc_envelope *envelope)
     } else if (has_parted(link, &answer)) {
         fork_stream(link);
     } else {
+        compare_clocks(link, envelope->result);
         welcome(link, &answer);
     }
 }

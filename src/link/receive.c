@@ -61,6 +61,8 @@ static void hear(struct link *link)
         link->bytes_in_seen = link->ws.bytes_in;
         link->heard_ms = link->loop->now_ms;
     }
+    if (link->ws.round_trip_us >= 0)
+        link->round_trip_us = link->ws.round_trip_us;
 }
 
 /* One message, or what came instead.  False: no more now. */

@@ -50,6 +50,7 @@ static void drop_connection(struct link *link)
 {
     connect_cancel(&link->connect);
     if (link_has_socket(link)) {
+        link_count_traffic(link);
         transport_end(&link->transport);
         tls_end(&link->tls);
         loop_remove(link->loop, &link->socket);
@@ -168,6 +169,7 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
     link->connect.owner = link;
     link->since_ms = loop->wall_ms;
     link->hello_reason = host->start_reason != NULL ? host->start_reason : "start";
+    link->round_trip_us = -1;
     outbox_start(&link->outbox);
     enum err err = ws_open(&link->ws, WS_CLIENT);
     if (err == OK && options->url_count > 0) {

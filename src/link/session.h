@@ -32,6 +32,10 @@ enum link_after {
     LINK_AFTER_RETIRED
 };
 
+struct link_traffic {
+    uint64_t bytes_in, bytes_out, messages_in, messages_out;
+};
+
 struct link {
     struct rpc_peer peer; /* first: a peer's address is the link's */
     struct loop *loop;
@@ -82,6 +86,13 @@ struct link {
     int64_t session_at_ms; /* monotonic: of its beginning; 0: there is none */
     struct outbox outbox;
 
+    /* figures for the status */
+    struct link_traffic past; /* of connections that have ended */
+    int64_t round_trip_us;    /* of the last ping that was answered; -1: none was */
+    int64_t hello_wall_ms;    /* when hello was written */
+    int64_t clock_offset_ms;  /* the gateway's clock less ours, as of the last hello */
+    bool knows_clock;
+
     char last_error[LINK_ERROR];
     struct queue queue;
     char message[LIMIT_MESSAGE];
@@ -114,6 +125,11 @@ void link_on_again(struct loop_timer *timer);
 void link_write_out(struct link *link);
 void link_on_timer(struct loop_timer *timer);
 void link_schedule(struct link *link);
+
+/* --- status.c ------------------------------------------------------------------------------------------------------ */
+
+/* Adds the figures of a connection that ends to those of the past; its socket is still there. */
+void link_count_traffic(struct link *link);
 
 /* --- dialling.c: waiting, URLs, the token -------------------------------------------------------------------------- */
 

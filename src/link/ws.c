@@ -11,6 +11,8 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
+#define PING "charter" /* what our pings say, and their pongs */
+
 #define HEADER_MAX 8 /* of what we send: frames are shorter than 64 KiB, as the output is */
 
 _Static_assert(WS_OUTPUT<65536 && WS_OUTPUT> 2 * (HEADER_MAX + WEBSOCKET_CONTROL_MAX),
@@ -104,6 +106,7 @@ void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t 
     ws->role = role;
     ws->transport = transport;
     ws->message = message;
+    ws->round_trip_us = -1;
     ws->message_max = message_max;
 }
 
@@ -300,6 +303,17 @@ static enum err take_close(struct ws *ws)
     return ERR_END;
 }
 
+/* The answer to our ping; one that answers nothing of ours says nothing. */
+static void take_pong(struct ws *ws)
+{
+    if (ws->pinged_us == 0 || !str_is(str_range((const char *)ws->control, ws->control_n), PING))
+        return;
+    ws->round_trip_us = port_monotonic_us() - ws->pinged_us;
+    ws->pinged_us = 0;
+}
+
+static enum err put_controls(struct ws *ws);
+
 /* OK: a message is whole. */
 static enum err end_frame(struct ws *ws)
 {
@@ -307,14 +321,19 @@ static enum err end_frame(struct ws *ws)
     switch (ws->opcode) {
     case WSLAY_CONNECTION_CLOSE:
         return take_close(ws);
-    case WSLAY_PING: /* only the latest is answered: a flood costs one buffer */
+    case WSLAY_PING:
         ws->pings_in++;
+        /* Each is answered as long as the output takes that; behind one that does not move only the latest, so that a
+         * flood costs one buffer. */
+        if (ws->pong_due && !ws->is_blocked && put_controls(ws) != OK)
+            return ERR_IO;
         memcpy(ws->pong, ws->control, ws->control_n);
         ws->pong_n = ws->control_n;
         ws->pong_due = true;
         return ERR_AGAIN;
     case WSLAY_PONG:
         ws->pongs_in++;
+        take_pong(ws);
         return ERR_AGAIN;
     default:
         if (!ws->fin)
@@ -322,6 +341,7 @@ static enum err end_frame(struct ws *ws)
         ws->in_message = false;
         if (ws->is_text && !utf8_stream_is_whole(&ws->utf8))
             return fault(ws, 1007, "a text message that ends inside a character");
+        ws->messages_in++;
         return OK;
     }
 }
@@ -501,7 +521,8 @@ static enum err put_controls(struct ws *ws)
             err = put_frame(ws, WSLAY_PONG, true, str_range((const char *)ws->pong, ws->pong_n));
         } else if (ws->ping_due) {
             ws->ping_due = false;
-            err = put_frame(ws, WSLAY_PING, true, STR("charter"));
+            ws->pinged_us = port_monotonic_us();
+            err = put_frame(ws, WSLAY_PING, true, str_of(PING));
         } else {
             err = put_close(ws);
         }
@@ -560,6 +581,7 @@ enum err ws_send(struct ws *ws, struct str message, bool is_text)
             err = control_is_due(ws) ? ERR_FULL : put_piece(ws, message, is_text);
         if (err == OK && ws->sent == message.n) {
             ws->is_sending = false;
+            ws->messages_out++;
             return OK;
         }
         if (err == OK || err == ERR_FULL)

@@ -64,7 +64,10 @@ struct ws {
     unsigned peer_code; /* WS_NO_STATUS where it gave none */
     char peer_reason[WEBSOCKET_REASON_MAX + 1];
 
-    uint64_t bytes_in, bytes_out, pings_in, pongs_in; /* of this connection */
+    /* of this connection */
+    uint64_t bytes_in, bytes_out, messages_in, messages_out, pings_in, pongs_in;
+    int64_t pinged_us;     /* when the ping left that has no answer yet; 0: there is none */
+    int64_t round_trip_us; /* of the last ping that was answered; -1: none was */
 };
 
 /* Makes the wslay context; ERR_IO: no memory.  For the start of the program. */
