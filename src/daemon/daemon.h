@@ -87,7 +87,9 @@ void daemon_say_started(struct daemon *daemon, const char *reason);
 void daemon_say_stopped(struct daemon *daemon);
 /* daemon/retention.c: lets old segments go when the journal needs the space. */
 void daemon_retain(struct daemon *daemon);
-/* Writes the commands that are remembered at the head of a new segment. */
+/* Ended runs that have something in segments up to this one are retained no longer. */
+void daemon_let_ended_go(struct daemon *daemon, uint32_t segment);
+/* Writes the checkpoint at the head of a new segment. */
 void daemon_on_segment(void *context);
 /* daemon/report.c: the commands that run no daemon. */
 int daemon_check(struct daemon *daemon);

@@ -26,7 +26,7 @@ static uint32_t first_unacknowledged(const struct daemon *daemon)
     return journal->segments[i].number;
 }
 
-static void let_ended_go(struct daemon *daemon, uint32_t segment)
+void daemon_let_ended_go(struct daemon *daemon, uint32_t segment)
 {
     for (size_t i = 0; i < LIMIT_RETAIN_RUNS; i++) {
         struct ended_run *ended = &daemon->engine.table.ended[i];
@@ -77,7 +77,7 @@ void daemon_retain(struct daemon *daemon)
     if (!is_free_of_runs(daemon, oldest))
         return;
     /* One segment a turn: the work stays bounded, and the next turn looks again. */
-    let_ended_go(daemon, oldest);
+    daemon_let_ended_go(daemon, oldest);
     if (journal_forget(journal, oldest + 1) != OK)
         log_warning("journal", "segment %u could not be removed", oldest);
     else if (journal_bytes(journal) > journal->limit / 2)

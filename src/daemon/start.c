@@ -122,36 +122,85 @@ static bool mask(void *context, char *text, size_t *n)
     return mask_event(&daemon->engine.mask, text, n);
 }
 
-static bool open_journal(struct daemon *daemon)
+static bool journal_refused(struct daemon *daemon, enum err err, const char *path,
+                            const struct journal_report *report)
 {
-    struct journal_report report = {.cut_bytes = 0};
-    char path[LIMIT_PATH];
-
-    int64_t limit =
-        daemon->options.journal_bytes > 0 ? daemon->options.journal_bytes : LIMIT_JOURNAL;
-
-    path_in(daemon, "journal", path);
-    enum err err = journal_open(&daemon->journal, path, daemon->identity.id, limit,
-                                on_record, daemon, &report);
-    if (err == OK && report.cut_bytes > 0)
-        log_warning("journal", "%s", report.text);
-    if (err == OK) {
-        daemon->journal.mask = mask;
-        daemon->journal.mask_context = daemon;
-        daemon->journal.on_segment = daemon_on_segment;
-        daemon->journal.on_segment_context = daemon;
-        return true;
-    }
     if (err == ERR_DAMAGED || err == ERR_UNSUPPORTED || err == ERR_FULL) {
-        log_error("journal", "%s",
-                  err == ERR_FULL          ? "it holds more runs than this build has room for"
-                  : report.text[0] != '\0' ? report.text
-                                           : err_text(err));
+        log_error("journal", "%s%s",
+                  err == ERR_FULL           ? "it holds more runs than this build has room for"
+                  : report->text[0] != '\0' ? report->text
+                                            : err_text(err),
+                  err == ERR_DAMAGED
+                      ? "; nothing was touched, --salvage goes on without what is lost"
+                      : "");
         return end_with(daemon, EXIT_DAMAGED);
     }
     log_error("journal", "%s: %s: %s", path,
-              report.text[0] != '\0' ? report.text : "cannot be opened", port_last_error());
+              report->text[0] != '\0' ? report->text : "cannot be opened", port_last_error());
     return end_with(daemon, EXIT_STORAGE);
+}
+
+/* Carries what is good out of the segments up to the damaged one, into a new one, and lets them go: the copy has them. */
+static enum err leave_damaged(struct daemon *daemon, uint32_t damaged)
+{
+    struct engine *engine = &daemon->engine;
+    struct journal *journal = &daemon->journal;
+    enum engine_carried carried;
+
+    (void)engine_settle_salvage(engine);
+    enum err err = journal_turn_over(journal, daemon->loop.now_ms);
+    while (err == OK && (carried = engine_carry(engine, damaged)) != CARRY_DONE) {
+        if (carried == CARRY_FAILED)
+            engine_give_up(engine, damaged);
+        err = journal_commit(journal, daemon->loop.now_ms);
+    }
+    /* The places have changed, and some runs may be lost now: said anew. */
+    if (err == OK)
+        err = journal_turn_over(journal, daemon->loop.now_ms);
+    if (err != OK)
+        return err;
+    daemon_let_ended_go(daemon, damaged);
+    return journal_forget(journal, damaged + 1);
+}
+
+static bool open_journal(struct daemon *daemon)
+{
+    struct journal_report report = {.cut_bytes = 0};
+    struct journal *journal = &daemon->journal;
+    char path[LIMIT_PATH], copy[LIMIT_PATH];
+    uint32_t damaged = 0;
+    int64_t limit =
+        daemon->options.journal_bytes > 0 ? daemon->options.journal_bytes : LIMIT_JOURNAL;
+    struct out name = OUT_ON(copy);
+    enum err err;
+
+    path_in(daemon, "journal", path);
+    out_format(&name, "%s.damaged-%lld", path, (long long)daemon->identity.epoch);
+    err = daemon->options.salvage
+              ? journal_salvage(journal, path, out_cstr(&name), daemon->identity.id, limit,
+                                on_record, daemon, &report, &damaged)
+              : journal_open(journal, path, daemon->identity.id, limit, on_record, daemon, &report);
+    if (err != OK)
+        return journal_refused(daemon, err, path, &report);
+    journal->mask = mask;
+    journal->mask_context = daemon;
+    journal->on_segment = daemon_on_segment;
+    journal->on_segment_context = daemon;
+    if (damaged == 0) {
+        if (report.cut_bytes > 0)
+            log_warning("journal", "%s", report.text);
+        if (daemon->options.salvage)
+            log_info("journal", "nothing is damaged: --salvage had nothing to do");
+        return true;
+    }
+    log_warning("journal", "%s; a copy of all is kept in %s", report.text, copy);
+    err = leave_damaged(daemon, damaged);
+    if (err != OK)
+        return storage_failed(daemon, "cannot write the journal in", path);
+    log_warning("journal", "salvaged: %llu events are missing, %u unfinished runs cannot go on",
+                (unsigned long long)daemon->engine.salvage.lost,
+                engine_settle_salvage(&daemon->engine));
+    return true;
 }
 
 /* --- what the dead daemon left ------------------------------------------------------------------------------------------------- */

@@ -292,6 +292,18 @@ enum err journal_commit(struct journal *journal, int64_t now_ms)
     return err;
 }
 
+enum err journal_turn_over(struct journal *journal, int64_t now_ms)
+{
+    enum err err = OK;
+    journal->switch_at = 0;
+    for (int step = 0; err == OK && step < 2;
+         step++) { /* what waits, and the new segment; its checkpoint */
+        journal->urgent = journal->out.n > 0;
+        err = journal_commit(journal, now_ms);
+    }
+    return err == OK && !journal_can_forget(journal) ? ERR_NO_SPACE : err;
+}
+
 int64_t journal_due_ms(const struct journal *journal)
 {
     return journal->lazy_since_ms > 0 ? journal->lazy_since_ms + LAZY_MS : -1;

@@ -19,7 +19,7 @@
  * newest checkpoint that is whole: the time that it takes does not grow with the history.
  *
  * Recovery.  A bad record (checksum, form, order, no line feed) at offset P is a torn tail when no valid record of a later
- * batch stands anywhere behind it: none in its segment that says synced > P, none at all in later segments, since a
+ * batch stands anywhere behind it: none in its segment that says synced > P, nothing but zeros in later segments, since a
  * segment is begun only when the one before it is wholly synced.  Then everything from P on goes, before the first append.
  * Anything else is damage, and nothing is touched.  Zeros behind the last line are unused space.
  *
@@ -113,6 +113,8 @@ struct journal_record {
     struct str event;           /* raw object, STR_NONE without */
     struct str memo;            /* raw object, STR_NONE without */
     struct journal_place place; /* of the event; of the memo where that is alone */
+    bool salvaged;              /* by journal_salvage(): something before it may be missing */
+    uint64_t lost; /* then: how many events are missing between the one before and this */
 };
 
 struct journal_report {
@@ -133,6 +135,17 @@ enum err journal_open(struct journal *journal, const char *directory, const char
                       int64_t limit,
                       enum err (*on_record)(void *context, const struct journal_record *record),
                       void *context, struct journal_report *report);
+/* The same for a journal that may be damaged, as far as it can be read.  All segments are read first, the older ones too: where
+ * nothing is damaged, this is journal_open(), and *damaged is 0.  Else the whole directory is copied to `copy`, *damaged is the number of
+ * the newest damaged segment, `report` says where the first fault is, and what is good from the newest whole checkpoint on is passed to
+ * on_record as salvaged.  The owner then carries what it needs out of the segments up to *damaged (journal_copy() checks what it
+ * reads) into a new one, which journal_turn_over() begins, and forgets them: else the next start finds the same damage. */
+enum err journal_salvage(struct journal *journal, const char *directory, const char *copy,
+                         const char *daemon_id, int64_t limit,
+                         enum err (*on_record)(void *context, const struct journal_record *record),
+                         void *context, struct journal_report *report, uint32_t *damaged);
+/* Begins a segment, with its checkpoint, and makes all of it durable. */
+enum err journal_turn_over(struct journal *journal, int64_t now_ms);
 void journal_close(struct journal *journal);
 
 /* --- appending --------------------------------------------------------------------------------------------------- */

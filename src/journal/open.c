@@ -58,8 +58,7 @@ static enum err survey(struct replay *replay, size_t *linked)
     return OK;
 }
 
-/* Whether a segment begins with a checkpoint and all of it is there. */
-static enum err has_checkpoint(struct replay *replay, size_t index, bool *whole)
+enum err open_has_checkpoint(struct replay *replay, size_t index, bool *whole)
 {
     struct record record = {0};
     struct str line;
@@ -84,7 +83,7 @@ static enum err choose_first(struct replay *replay, size_t linked)
 {
     bool whole = false;
     for (size_t i = linked; i-- > 1 && !whole;) {
-        enum err err = has_checkpoint(replay, i, &whole);
+        enum err err = open_has_checkpoint(replay, i, &whole);
         if (err != OK)
             return err;
         if (whole)
@@ -155,8 +154,8 @@ static enum err resume_chain(struct replay *replay)
 {
     struct chain *chain = &replay->journal->chain;
     *chain = (struct chain){.has_head = replay->has_head, .head = replay->head};
-    if (!CHAIN_BUILT_IN)
-        return OK;
+    if (!CHAIN_BUILT_IN || replay->record.segment == 0)
+        return OK; /* nothing was readable: the chain begins anew */
     enum err err = hash_at(replay->journal, replay->record, &chain->last);
     if (err == OK && replay->event_record.segment != 0) {
         chain->has_head = true;
@@ -165,8 +164,7 @@ static enum err resume_chain(struct replay *replay)
     return err;
 }
 
-/* Makes what was read durable and the newest segment ready for appends. */
-static enum err settle(struct replay *replay)
+enum err open_settle(struct replay *replay)
 {
     struct journal *journal = replay->journal;
     struct journal_segment *newest = segment_newest(journal);
@@ -229,12 +227,13 @@ static enum err begin_first(struct replay *replay)
     return err == OK ? OK : replay_storage(replay, "the first segment cannot be written", err);
 }
 
-static enum err open_all(struct replay *replay)
+enum err open_list(struct replay *replay)
 {
     struct journal *journal = replay->journal;
     enum err err = make_directory(replay);
     if (err != OK)
         return err;
+    journal->segment_count = 0;
     err = segment_list(journal);
     if (err == ERR_FULL) {
         struct out text = OUT_ON(replay->report->text);
@@ -242,10 +241,16 @@ static enum err open_all(struct replay *replay)
         out_cstr(&text);
         return ERR_DAMAGED;
     }
-    if (err != OK)
-        return replay_storage(replay, "the directory cannot be read", err);
+    return err == OK ? OK : replay_storage(replay, "the directory cannot be read", err);
+}
+
+static enum err open_all(struct replay *replay)
+{
+    struct journal *journal = replay->journal;
     size_t linked;
-    err = survey(replay, &linked);
+    enum err err = open_list(replay);
+    if (err == OK)
+        err = survey(replay, &linked);
     if (err == OK)
         err = choose_first(replay, linked);
     if (err == OK)
@@ -259,7 +264,7 @@ static enum err open_all(struct replay *replay)
     journal->synced_seq = journal->next_seq - 1;
     journal->has_checkpoint =
         journal->segment_count > 0 && replay->marked == journal->segment_count;
-    return journal->segment_count == 0 ? begin_first(replay) : settle(replay);
+    return journal->segment_count == 0 ? begin_first(replay) : open_settle(replay);
 }
 
 /* Everything but the hooks, and but the buffers, whose pages stay untouched. */
@@ -282,6 +287,24 @@ static void reset(struct journal *journal)
     window_forget(&journal->window);
 }
 
+enum err open_begin(struct replay *replay, const char *directory, const char *daemon_id,
+                    int64_t limit)
+{
+    struct journal *journal = replay->journal;
+    *replay->report = (struct journal_report){0};
+    reset(journal);
+    journal->limit = limit;
+    journal->segment_limit = limit / 64 > 4 * LIMIT_RECORD ? limit / 64 : 4 * LIMIT_RECORD;
+    journal->switch_at = journal->segment_limit;
+    if (str_copy(str_of(directory), journal->directory, LIMIT_PATH - SEGMENT_NAME_SIZE) &&
+        str_copy(str_of(daemon_id), journal->daemon_id, sizeof journal->daemon_id))
+        return OK;
+    struct out text = OUT_ON(replay->report->text);
+    out_format(&text, "the path or the daemon's id is too long");
+    out_cstr(&text);
+    return ERR_TOO_LARGE;
+}
+
 enum err journal_open(struct journal *journal, const char *directory, const char *daemon_id,
                       int64_t limit,
                       enum err (*on_record)(void *context, const struct journal_record *record),
@@ -289,19 +312,9 @@ enum err journal_open(struct journal *journal, const char *directory, const char
 {
     struct replay replay = {
         .journal = journal, .report = report, .on_record = on_record, .context = context, .fd = -1};
-    *report = (struct journal_report){0};
-    reset(journal);
-    journal->limit = limit;
-    journal->segment_limit = limit / 64 > 4 * LIMIT_RECORD ? limit / 64 : 4 * LIMIT_RECORD;
-    journal->switch_at = journal->segment_limit;
-    if (!str_copy(str_of(directory), journal->directory, LIMIT_PATH - SEGMENT_NAME_SIZE) ||
-        !str_copy(str_of(daemon_id), journal->daemon_id, sizeof journal->daemon_id)) {
-        struct out text = OUT_ON(report->text);
-        out_format(&text, "the path or the daemon's id is too long");
-        out_cstr(&text);
-        return ERR_TOO_LARGE;
-    }
-    enum err err = open_all(&replay);
+    enum err err = open_begin(&replay, directory, daemon_id, limit);
+    if (err == OK)
+        err = open_all(&replay);
     replay_close_segment(&replay);
     if (err != OK)
         journal_close(journal);

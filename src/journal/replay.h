@@ -57,10 +57,24 @@ enum err replay_storage(const struct replay *replay, const char *what, enum err 
 
 /* --- verdict.c ------------------------------------------------------------------------------------------------------ */
 
+/* Moves *at, in the open segment, to the next place where a record could begin; to the file's size when there is none. */
+enum err verdict_find_start(struct replay *replay, int64_t *at);
 /* Whether everything from replay->offset on is zeros: unused space. */
 enum err verdict_only_zeros(struct replay *replay, bool *zeros);
 /* OK when what follows replay->fault, in the open segment and in all later ones, may be cut; ERR_DAMAGED.  Another
  * segment may be open afterwards. */
 enum err verdict_on_rest(struct replay *replay);
+
+/* --- open.c, for salvage.c as well ------------------------------------------------------------------------------------- */
+
+/* An empty journal of that name; ERR_TOO_LARGE. */
+enum err open_begin(struct replay *replay, const char *directory, const char *daemon_id,
+                    int64_t limit);
+/* Makes the directory where it is not there, and lists the segments. */
+enum err open_list(struct replay *replay);
+/* Whether a segment begins with a checkpoint and all of it is there. */
+enum err open_has_checkpoint(struct replay *replay, size_t index, bool *whole);
+/* Makes what was read durable, and the newest segment ready for appends. */
+enum err open_settle(struct replay *replay);
 
 #endif

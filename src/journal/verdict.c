@@ -2,7 +2,7 @@
  *
  * The batch in flight when the power went may have been written in any part and order; records of a later batch can exist only
  * if the sync of that one returned, and then what is bad at P was on disk once: damage.  Every record says from which
- * offset on its batch was not synced yet, so "a later batch" is: synced > P in the same segment, or anything valid in a later
+ * offset on its batch was not synced yet, so "a later batch" is: synced > P in the same segment, or anything at all in a later
  * one. */
 #include "journal/replay.h"
 
@@ -31,7 +31,7 @@ enum err verdict_only_zeros(struct replay *replay, bool *zeros)
 }
 
 /* Offset of the next place from `at` on where a record could begin; the file's size when there is none. */
-static enum err find_start(struct replay *replay, int64_t *at)
+enum err verdict_find_start(struct replay *replay, int64_t *at)
 {
     struct journal *journal = replay->journal;
     struct str bytes;
@@ -62,7 +62,7 @@ static enum err find_later(struct replay *replay, int64_t at, int64_t synced_ove
     struct str line;
     *found = false;
     for (;;) {
-        enum err err = find_start(replay, &at);
+        enum err err = verdict_find_start(replay, &at);
         if (err != OK || at == replay->size)
             return err;
         err = replay_line_at(replay, at, &line);
@@ -93,11 +93,15 @@ enum err verdict_on_rest(struct replay *replay)
     if (index == 0 && offset == 0 && journal->segments[0].number > 1)
         return replay_damaged(replay, index, offset, replay->fault);
     enum err err = find_later(replay, offset, offset, &later);
+    /* A segment is begun only when the one before it is wholly synced: whatever has reached it is as good as a record. */
     for (size_t i = index + 1; err == OK && !later && i < journal->segment_count; i++) {
+        bool zeros;
         replay_close_segment(replay);
         err = replay_open_segment(replay, i);
+        replay->offset = 0;
         if (err == OK)
-            err = find_later(replay, 0, -1, &later);
+            err = verdict_only_zeros(replay, &zeros);
+        later = err == OK && !zeros;
         replay->cut_bytes += replay->size;
     }
     if (err != OK || !later)

@@ -103,6 +103,8 @@ static bool write_run(struct engine *engine, const struct run *run)
     json_put_u64(w, "cancels", run->cancels);
     json_put_u64(w, "failed_step", run->failed_step);
     json_put_bool(w, "timed_out", run->timed_out);
+    if (run->damaged)
+        json_put_bool(w, "damaged", true);
     json_put_u64(w, "inline", run->inline_bytes);
     json_put_u64(w, "concurrency", run->concurrency);
     json_put_u64(w, "max_parallel", run->max_parallel);
@@ -223,7 +225,7 @@ struct said {
     char run_id[LIMIT_RUN_ID + 1], workflow_id[LIMIT_NAME + 1], status[16], digest[65];
     int64_t n, steps, outcome, cancels, failed_step, inline_bytes, concurrency, max_parallel,
         timeout_ms, created_seq, created_ms, started_ms, ended_ms, needs, first;
-    bool timed_out;
+    bool timed_out, damaged;
     struct str created, failed, cancel, ended, step_list, from, event;
 };
 
@@ -263,6 +265,7 @@ static bool read_said(struct str raw, struct said *said)
         INTEGER("needs", needs, 0, UINT32_MAX),
         INTEGER("first", first, 0, LIMIT_STEPS),
         {"timed_out", JSON_FIELD_BOOLEAN, 0, offsetof(struct said, timed_out), 0, 0, 0},
+        {"damaged", JSON_FIELD_BOOLEAN, 0, offsetof(struct said, damaged), 0, 0, 0},
         ARRAY("created", created),
         ARRAY("failed", failed),
         ARRAY("cancel", cancel),
@@ -298,6 +301,7 @@ static enum err replay_run(struct engine *engine, const struct said *said)
     run->cancels = (uint8_t)said->cancels;
     run->failed_step = (uint8_t)said->failed_step;
     run->timed_out = said->timed_out;
+    run->damaged = said->damaged;
     run->inline_bytes = (uint32_t)said->inline_bytes;
     run->concurrency = (uint16_t)said->concurrency;
     run->max_parallel = (uint16_t)said->max_parallel;
@@ -498,6 +502,31 @@ enum engine_carried engine_carry(struct engine *engine, uint32_t segment)
         moved = true;
     }
     return CARRY_GOES_ON;
+}
+
+unsigned engine_settle_salvage(struct engine *engine)
+{
+    unsigned damaged = 0;
+
+    for (size_t i = 0; i < LIMIT_RUNS; i++) {
+        struct run *run = &engine->table.runs[i];
+        if (run->unsure && engine->salvage.lost > engine->salvage.found)
+            run->damaged = true;
+        run->unsure = false;
+        damaged += run->status != RUN_NONE && run->damaged;
+    }
+    return damaged;
+}
+
+void engine_give_up(struct engine *engine, uint32_t segment)
+{
+    struct journal_place from, nowhere = {0, 0, 0};
+    struct run *run;
+
+    while (find_old(engine, segment, &run, &from)) {
+        table_move(&engine->table, run, from, nowhere);
+        run->damaged = true;
+    }
 }
 
 int64_t engine_live_bytes(struct engine *engine)

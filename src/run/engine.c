@@ -405,6 +405,13 @@ void engine_resume(struct engine *engine, bool crashed)
         if (run->status == RUN_NONE)
             continue;
         cleanup_halves(engine, run);
+        if (run->damaged) {
+            struct failure failure;
+            failure_set(&failure, FAILURE_INTERRUPTED,
+                        "the journal was damaged: events of this run are lost");
+            ending_fail(engine, run, &failure);
+            continue;
+        }
         if (run->status == RUN_RUNNING) {
             run->counted = true;
             engine->table.in_flight++;

@@ -193,6 +193,10 @@ struct engine {
         struct run *run; /* whose outputs a helper is storing; NULL: nobody's */
         char answer[1024];
     } outputs;
+    struct {
+        uint64_t lost,
+            found; /* events that a salvaged journal lacks; of these, whose run is known */
+    } salvage;
     struct helper remover; /* removes directories of runs that nobody retains */
     char remover_answer[64];
     bool remover_wanted;
@@ -405,6 +409,11 @@ enum engine_carried {
 enum engine_carried engine_carry(struct engine *engine, uint32_t segment);
 /* Bytes in the journal that unfinished runs need: what carrying all of it would cost. */
 int64_t engine_live_bytes(struct engine *engine);
+/* After the replay of a salvaged journal: lost events that no run is known to miss may be the last ones of any run that has said nothing
+ * since.  Says how many runs cannot go on: engine_resume() fails them. */
+unsigned engine_settle_salvage(struct engine *engine);
+/* Gives up what unfinished runs need of these segments: it cannot be read, and they cannot go on. */
+void engine_give_up(struct engine *engine, uint32_t segment);
 /* Whether a helper reads events just now: then no segment may go. */
 bool engine_is_reading(const struct engine *engine);
 

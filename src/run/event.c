@@ -315,6 +315,31 @@ bool event_take_created(struct run *run, struct str data, const char *digest)
     return run->workflow_id[0] != '\0' && event_read_digest(digest, run->inputs_digest);
 }
 
+/* What cannot follow from what is known happened all the same: the run's end counts, all else only its number. */
+static void force(struct run *run, const struct change *change)
+{
+    enum run_status status = run_next(RUN_RUNNING, change->type);
+
+    run->damaged = true;
+    if (change->n > run->n)
+        run->n = change->n;
+    if (status != RUN_STATUSES && run_has_ended(status)) {
+        run->status = (uint8_t)status;
+        run->ended_ms = change->time_ms;
+    }
+}
+
+/* Behind a gap in a salvaged journal: a run whose numbers go on has lost nothing. */
+static void note_lost(struct engine *engine, struct run *run, const struct change *change)
+{
+    if (change->n > run->n + 1) {
+        engine->salvage.found += change->n - run->n - 1;
+        run->damaged = true;
+        run->n = change->n - 1;
+    }
+    run->unsure = false;
+}
+
 static enum err replay_event(struct engine *engine, const struct journal_record *record,
                              const struct memo *memo)
 {
@@ -355,10 +380,15 @@ static enum err replay_event(struct engine *engine, const struct journal_record 
     /* Older segments may have gone with a run's beginning: an ended run's last events then belong to nobody. */
     if (run == NULL)
         return OK;
+    if (record->salvaged)
+        note_lost(engine, run, &change);
     if (change.step != STEP_NONE && change.step >= run->step_count)
         return ERR_DAMAGED;
-    if (apply(&engine->table, run, &change) != OK)
-        return ERR_DAMAGED;
+    if (apply(&engine->table, run, &change) != OK) {
+        if (!record->salvaged)
+            return ERR_DAMAGED;
+        force(run, &change);
+    }
     if (run_has_ended(run->status) && !engine->following) {
         char evicted[LIMIT_RUN_ID + 1];
         table_retire(&engine->table, run, record->place, evicted);
@@ -366,7 +396,7 @@ static enum err replay_event(struct engine *engine, const struct journal_record 
     return OK;
 }
 
-enum err event_replay(struct engine *engine, const struct journal_record *record)
+static enum err replay_record(struct engine *engine, const struct journal_record *record)
 {
     struct memo memo = {.step = STEP_NONE};
     struct json_field_error problem;
@@ -380,4 +410,16 @@ enum err event_replay(struct engine *engine, const struct journal_record *record
     }
     return record->event.n > 0 ? replay_event(engine, record, &memo)
                                : checkpoint_replay(engine, record);
+}
+
+enum err event_replay(struct engine *engine, const struct journal_record *record)
+{
+    if (record->lost > 0) {
+        engine->salvage.lost += record->lost;
+        for (size_t i = 0; i < LIMIT_RUNS; i++)
+            engine->table.runs[i].unsure = true;
+    }
+    enum err err = replay_record(engine, record);
+    /* Of a run whose beginning is lost, only that is known. */
+    return err == ERR_DAMAGED && record->salvaged ? OK : err;
 }

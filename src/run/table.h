@@ -43,6 +43,8 @@ struct run {
     bool counted;        /* holds one of the places in flight */
     bool wants_place;    /* something of it could begin now */
     bool timed_out;      /* its own timeout decided the outcome */
+    bool damaged;        /* salvaged: events of it are lost, it cannot go on */
+    bool unsure;         /* salvaged: events may be lost that were its */
     char id[LIMIT_RUN_ID + 1];
     char workflow_id[LIMIT_NAME + 1];
     unsigned char inputs_digest[32];

@@ -345,6 +345,13 @@ class Daemon:
     def status(self, run_id):
         return self.call("run.status", {"run_id": run_id})
 
+    def end_state(self, run_id):
+        """The state of a run when it has ended, whether or not its beginning is held."""
+        def ended():
+            state = self.status(run_id)
+            return state if state["ended_at"] is not None else None
+        return wait_until(ended, lambda: f"the end of {run_id}:\n{self.tail()}")
+
     def end_of(self, run_id):
         """Waits for the end of the run by following it."""
         try:
