@@ -26,7 +26,7 @@ DAEMON, HELPERS = 1, 2
 
 
 class Control(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("kinds", "processes", "seen", "first", "until", "action", "error", "fired", "wall_offset_ms")] + [
+    _fields_ = [(name, ctypes.c_int64) for name in ("kinds", "processes", "seen", "first", "until", "action", "error", "fired", "wall_offset_ms", "no_syncs")] + [
         ("by_kind", ctypes.c_int64 * len(KINDS)), ("waits", ctypes.c_int64), ("fired_kind", ctypes.c_int64), ("fired_in_helper", ctypes.c_int64),
         ("fired_path", ctypes.c_char * 256)]
 

@@ -318,7 +318,8 @@ int __wrap_fdatasync(int fd)
     const char *path = path_of(fd, &inode);
     if (path == NULL)
         return __real_fdatasync(fd);
-    CALL(result, FAULT_SYNC, path, "", inode, 0, __real_fdatasync(fd));
+    CALL(result, FAULT_SYNC, path, "", inode, 0,
+         fault_control->no_syncs ? 0 : __real_fdatasync(fd));
     return result;
 }
 
@@ -329,7 +330,8 @@ int __wrap_fsync(int fd)
     const char *path = path_of(fd, &inode);
     if (path == NULL)
         return __real_fsync(fd);
-    CALL(result, FAULT_SYNC_NAMES, path, "", inode, 0, __real_fsync(fd));
+    CALL(result, FAULT_SYNC_NAMES, path, "", inode, 0,
+         fault_control->no_syncs ? 0 : __real_fsync(fd));
     return result;
 }
 

@@ -52,8 +52,9 @@ struct fault_control {
         until; /* the action takes those with from <= number < until; the first is number 1 */
     int64_t action;
     int64_t error;
-    int64_t fired;                /* how often it has */
-    int64_t wall_offset_ms;       /* added to CLOCK_REALTIME */
+    int64_t fired;          /* how often it has */
+    int64_t wall_offset_ms; /* added to CLOCK_REALTIME */
+    int64_t no_syncs;       /* syncs are noted and not made: for a disk that is only thought of */
     int64_t by_kind[FAULT_KINDS]; /* all calls, whatever counts; waits are turns of the loop */
     int64_t waits;
     int64_t fired_kind, fired_in_helper; /* of the last call that the action took */
