@@ -25,6 +25,16 @@ void out_str(struct out *out, struct str s)
     out->n += s.n;
 }
 
+char *out_take(struct out *out, size_t n)
+{
+    if (out->overflow || n > out->cap - out->n) {
+        out->overflow = true;
+        return NULL;
+    }
+    out->n += n;
+    return out->p + out->n - n;
+}
+
 void out_byte(struct out *out, char c)
 {
     if (out->overflow || out->n == out->cap)
@@ -62,9 +72,10 @@ void out_i64(struct out *out, int64_t value)
 void out_hex(struct out *out, const unsigned char *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        out_byte(out, digits[bytes[i] >> 4]);
-        out_byte(out, digits[bytes[i] & 15]);
+    char *to = out_take(out, 2 * n);
+    for (size_t i = 0; to != NULL && i < n; i++) {
+        *to++ = digits[bytes[i] >> 4];
+        *to++ = digits[bytes[i] & 15];
     }
 }
 

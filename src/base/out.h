@@ -21,6 +21,8 @@ struct out out_on(char *buffer, size_t size);
 void out_reset(struct out *out);
 void out_byte(struct out *out, char c);
 void out_str(struct out *out, struct str s);
+/* The next n bytes, for the caller to fill; NULL, and an overflow, when they do not fit. */
+char *out_take(struct out *out, size_t n);
 void out_text(struct out *out, const char *text);
 void out_u64(struct out *out, uint64_t value);
 void out_i64(struct out *out, int64_t value);

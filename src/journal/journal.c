@@ -73,6 +73,16 @@ static enum err begin(struct journal *journal)
     return OK;
 }
 
+static struct str time_in_words(struct journal *journal, int64_t time_ms)
+{
+    if (journal->time_ms != time_ms || journal->time[0] == '\0') {
+        struct out out = OUT_ON(journal->time);
+        time_write(&out, time_ms);
+        journal->time_ms = time_ms;
+    }
+    return str_range(journal->time, sizeof journal->time);
+}
+
 enum err journal_begin(struct journal *journal, const struct journal_event *event,
                        struct json_writer **data)
 {
@@ -90,7 +100,7 @@ enum err journal_begin(struct journal *journal, const struct journal_event *even
         json_put_text(w, "run_id", event->run_id);
         json_put_u64(w, "n", event->n);
     }
-    json_put_time(w, "time", event->time_ms);
+    json_put_str(w, "time", time_in_words(journal, event->time_ms));
     json_put_text(w, "type", event->type);
     if (event->step_id != NULL)
         json_put_text(w, "step_id", event->step_id);

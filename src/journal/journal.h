@@ -31,6 +31,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/out.h"
+#include "base/time.h"
 #include "journal/chain.h"
 #include "json/write.h"
 
@@ -95,6 +96,8 @@ struct journal {
     bool in_on_segment;   /* appends are the callback's */
     bool has_checkpoint;  /* all of the callback's appends to the newest segment went through */
     bool directory_dirty; /* a removed segment's name may still come back */
+    int64_t time_ms;      /* of the newest event; in words below: the same for all of a turn */
+    char time[TIME_TEXT_LENGTH];
     /* the record being written */
     enum { JOURNAL_IDLE, JOURNAL_EVENT, JOURNAL_MEMO, JOURNAL_MARK } writing;
     bool has_event;

@@ -52,73 +52,80 @@ static enum err checked_json(struct str line, struct str *json)
     return json_check(*json, RECORD_DEPTH, NULL);
 }
 
-/* Takes the next member when it has that name. */
-static bool take(struct json_walk *walk, const char *name, struct str *value)
+/* What stands around event and memo is written here alone, byte for byte in one way: so it is read. */
+static bool take(struct str *rest, struct str literal)
 {
-    struct json_walk ahead = *walk;
-    struct str found_name, found;
-    if (!json_walk_next(&ahead, &found_name, &found) || !json_string_is(found_name, name))
+    if (!str_starts_with(*rest, literal))
         return false;
-    *walk = ahead;
-    *value = found;
+    *rest = str_from(*rest, literal.n);
     return true;
 }
 
-static bool take_number(struct json_walk *walk, const char *name, int64_t minimum, int64_t *value)
+static bool take_number(struct str *rest, int64_t minimum, int64_t *value)
 {
-    struct str raw;
-    return take(walk, name, &raw) && json_integer(raw, value) && *value >= minimum;
+    size_t n = 0;
+    while (n < rest->n && rest->p[n] >= '0' && rest->p[n] <= '9')
+        n++;
+    struct str digits = str_head(*rest, n);
+    *rest = str_from(*rest, n);
+    return str_to_i64(digits, value) && *value >= minimum;
 }
 
-static bool take_object(struct json_walk *walk, const char *name, struct str *value)
+static bool take_object(struct str *rest, struct str *object)
 {
-    struct json_walk before = *walk;
-    if (take(walk, name, value) && json_type(*value) == JSON_OBJECT)
-        return true;
-    *walk = before;
-    *value = STR_NONE;
-    return false;
+    if (rest->n == 0 || rest->p[0] != '{')
+        return false;
+    *object = str_head(*rest, json_length(*rest));
+    *rest = str_from(*rest, object->n);
+    return true;
 }
 
 /* The digits are not looked at: whoever follows the chain compares them. */
-static bool read_prev(struct json_walk *walk, struct str *prev)
+static bool take_prev(struct str *rest, struct str *prev)
 {
-    struct str raw;
-    *prev = STR_NONE;
-    if (!take(walk, "prev", &raw))
+    if (!take(rest, STR(",\"prev\":\"")))
         return true;
-    if (raw.n != CHAIN_HEX + 2 || raw.p[0] != '"')
-        return false;
-    *prev = str_range(raw.p + 1, CHAIN_HEX);
-    return true;
+    *prev = str_head(*rest, CHAIN_HEX);
+    *rest = str_from(*rest, CHAIN_HEX);
+    return take(rest, STR("\""));
+}
+
+static bool take_event_and_memo(struct str *rest, struct record *record)
+{
+    int64_t seq;
+    if (take(rest, STR(",\"event\":"))) {
+        if (!take_object(rest, &record->event))
+            return false;
+        struct str inside = record->event;
+        if (!take(&inside, STR("{\"seq\":")) || !take_number(&inside, 1, &seq))
+            return false;
+        record->seq = (uint64_t)seq;
+    }
+    if (take(rest, STR(",\"memo\":")))
+        return take_object(rest, &record->memo);
+    return record->event.n > 0;
 }
 
 static enum err read_members(struct str json, struct record *record)
 {
-    struct json_walk walk = json_walk(json);
-    struct str name, rest;
-    int64_t batch, seq = 0;
+    struct str rest = json;
+    int64_t batch;
     *record = (struct record){0};
-    if (!take_number(&walk, "batch", 1, &batch) ||
-        !take_number(&walk, "synced", 0, &record->synced) || !read_prev(&walk, &record->prev))
+    bool good = take(&rest, str_of(BATCH_START)) && take_number(&rest, 1, &batch) &&
+                take(&rest, STR(",\"synced\":")) && take_number(&rest, 0, &record->synced) &&
+                take_prev(&rest, &record->prev);
+    if (!good)
         return ERR_SYNTAX;
     record->batch = (uint64_t)batch;
-    if (take_object(&walk, "checkpoint", &rest)) {
-        struct json_walk inside = json_walk(rest);
-        if (!take_number(&inside, "records", 0, &record->marked))
-            return ERR_SYNTAX;
+    if (take(&rest, STR(",\"checkpoint\":{\"records\":"))) {
         record->is_mark = true;
-    } else if (!take_object(&walk, "segment", &record->head)) {
-        bool has_event = take_object(&walk, "event", &record->event);
-        bool has_memo = take_object(&walk, "memo", &record->memo);
-        if (!has_event && !has_memo)
-            return ERR_SYNTAX;
-        struct json_walk inside = json_walk(record->event);
-        if (has_event && !take_number(&inside, "seq", 1, &seq))
-            return ERR_SYNTAX;
-        record->seq = (uint64_t)seq;
+        good = take_number(&rest, 0, &record->marked) && take(&rest, STR("}"));
+    } else if (take(&rest, STR(",\"segment\":"))) {
+        good = take_object(&rest, &record->head);
+    } else {
+        good = take_event_and_memo(&rest, record);
     }
-    return json_walk_next(&walk, &name, &rest) ? ERR_SYNTAX : OK;
+    return good && str_is(rest, "}") ? OK : ERR_SYNTAX;
 }
 
 enum err record_read_own(struct str line, struct record *record)

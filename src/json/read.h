@@ -50,6 +50,8 @@ int json_number_compare(struct str raw_a, struct str raw_b);
  * take tens of milliseconds. */
 bool json_equal(struct str raw_a, struct str raw_b);
 
+/* Bytes that the value takes which begins with the text's first byte; of checked text. */
+size_t json_length(struct str text);
 /* Walks the members of an object or the elements of an array, in order, without tokens. */
 struct json_walk {
     struct str rest;

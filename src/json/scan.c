@@ -19,7 +19,7 @@ void json_scan_start(struct json_scan *scan, const struct json_scan_path *paths,
 
 static bool key_is(const struct json_scan *scan, const char *name)
 {
-    return scan->key_length <= JSON_SCAN_KEY &&
+    return scan->key[0] == name[0] && scan->key_length <= JSON_SCAN_KEY &&
            str_is(str_range(scan->key, scan->key_length), name);
 }
 
@@ -73,6 +73,8 @@ static void key_end(struct json_scan *scan, unsigned level)
     if (level == 1)
         scan->outer = -1;
     scan->open[level - 1] = -1;
+    if (level == 2 && scan->outer < 0)
+        return;
     for (size_t i = 0; i < scan->count; i++) {
         const struct json_scan_path *path = &scan->paths[i];
         if (level == 1 && key_is(scan, path->outer)) {
@@ -83,8 +85,7 @@ static void key_end(struct json_scan *scan, unsigned level)
             }
             if (path->inner == NULL)
                 scan->open[0] = (int8_t)i;
-        } else if (level == 2 && scan->outer >= 0 && path->inner != NULL &&
-                   key_is(scan, path->inner) &&
+        } else if (level == 2 && path->inner != NULL && key_is(scan, path->inner) &&
                    strcmp(path->outer, scan->paths[scan->outer].outer) == 0) {
             scan->open[1] = (int8_t)i;
             mark(scan, &scan->seen, i);

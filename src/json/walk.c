@@ -16,21 +16,17 @@ static size_t skip_space(struct str text, size_t at)
     return at;
 }
 
-/* Index behind the string whose quote is at `at`.  The quote that ends it has an even number of backslashes in front: each takes the byte behind
- * it along. */
+/* Index behind the string whose quote is at `at`. */
 static size_t skip_string(struct str text, size_t at)
 {
-    size_t first = at + 1, from = first;
-    for (;;) {
-        size_t quote = from + str_find(str_from(text, from), '"'), escapes = 0;
-        if (quote >= text.n)
-            return text.n;
-        while (quote - escapes > first && text.p[quote - escapes - 1] == '\\')
-            escapes++;
-        if (escapes % 2 == 0)
-            return quote + 1;
-        from = quote + 1;
+    for (at++; at < text.n; at++) {
+        at += json_plain_run(str_range(text.p + at, text.n - at));
+        if (at < text.n && text.p[at] == '"')
+            return at + 1;
+        if (at < text.n && text.p[at] == '\\')
+            at++; /* takes the byte behind it along */
     }
+    return text.n;
 }
 
 static size_t skip_container(struct str text, size_t at)
@@ -76,6 +72,11 @@ size_t json_skip(struct str text, size_t at)
            text.p[end] != '}')
         end++;
     return end;
+}
+
+size_t json_length(struct str text)
+{
+    return json_skip(text, 0);
 }
 
 struct json_walk json_walk(struct str raw_container)

@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define DEPTH_MAX 64
 #define FORMAT_SIZE 1024
@@ -139,11 +140,30 @@ void json_string_end(struct json_writer *w)
     out_byte(w->out, '"');
 }
 
+/* Strings are mostly plain and are put down whole, with a colon behind the names. */
+static void quote(struct out *out, struct str text, bool is_name)
+{
+    if (json_plain_run(text) < text.n) {
+        out_byte(out, '"');
+        json_escape(out, text);
+        out_text(out, is_name ? "\":" : "\"");
+        return;
+    }
+    char *to = out_take(out, text.n + (is_name ? 3 : 2));
+    if (to == NULL)
+        return;
+    to[0] = '"';
+    if (text.n > 0)
+        memcpy(to + 1, text.p, text.n);
+    to[text.n + 1] = '"';
+    if (is_name)
+        to[text.n + 2] = ':';
+}
+
 void json_string(struct json_writer *w, struct str text)
 {
-    json_string_begin(w);
-    json_escape(w->out, text);
-    json_string_end(w);
+    separate(w);
+    quote(w->out, text, false);
 }
 
 void json_text(struct json_writer *w, const char *text)
@@ -157,8 +177,8 @@ void json_text(struct json_writer *w, const char *text)
 void json_key_str(struct json_writer *w, struct str name)
 {
     ASSERT(!w->after_key);
-    json_string(w, name);
-    out_byte(w->out, ':');
+    separate(w);
+    quote(w->out, name, true);
     w->after_key = true;
 }
 

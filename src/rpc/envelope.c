@@ -23,18 +23,8 @@ void rpc_error_set(struct rpc_error *error, int code, const char *format, ...)
 
 /* --- envelopes --------------------------------------------------------------------------------------------------- */
 
-enum {
-    MEMBER_JSONRPC,
-    MEMBER_ID,
-    MEMBER_METHOD,
-    MEMBER_PARAMS,
-    MEMBER_RESULT,
-    MEMBER_ERROR,
-    MEMBERS
-};
-
-static const char *const member_names[MEMBERS] = {"jsonrpc", "id",     "method",
-                                                  "params",  "result", "error"};
+static const char *const member_names[RPC_MEMBERS] = {"jsonrpc", "id",     "method",
+                                                      "params",  "result", "error"};
 
 static bool is_integer(struct str raw)
 {
@@ -66,7 +56,7 @@ static enum err invalid(struct rpc_error *error, const char *what)
 }
 
 /* Each name and each value of the envelope is a token, and the message itself one; what its members hold is payload and does not count. */
-static enum err collect_members(struct str message, struct str values[MEMBERS],
+static enum err collect_members(struct str message, struct str values[RPC_MEMBERS],
                                 struct rpc_error *error)
 {
     struct json_walk walk = json_walk(message);
@@ -82,7 +72,7 @@ static enum err collect_members(struct str message, struct str values[MEMBERS],
                           LIMIT_JSON_TOKENS);
             return ERR_INVALID;
         }
-        for (int i = 0; i < MEMBERS; i++)
+        for (int i = 0; i < RPC_MEMBERS; i++)
             if (json_string_is(name, member_names[i])) {
                 if (values[i].n > 0)
                     twice = i;
@@ -96,65 +86,66 @@ static enum err collect_members(struct str message, struct str values[MEMBERS],
     return ERR_INVALID;
 }
 
+enum err rpc_read_members(const struct str values[RPC_MEMBERS], struct rpc_envelope *envelope,
+                          struct rpc_error *error)
+{
+    struct str id = values[RPC_MEMBER_ID], method = values[RPC_MEMBER_METHOD];
+    bool answers = values[RPC_MEMBER_RESULT].n > 0 || values[RPC_MEMBER_ERROR].n > 0;
+
+    memset(envelope, 0, sizeof *envelope);
+    if (id.n > 0 && is_usable_id(id))
+        envelope->id = id;
+    else if (id.n > 0 && !(answers && json_type(id) == JSON_NULL))
+        return invalid(error, "id must be an integer or a string of at most 64 bytes");
+    if (!json_string_is(values[RPC_MEMBER_JSONRPC], "2.0"))
+        return invalid(error, "\"jsonrpc\" must be \"2.0\"");
+
+    if (answers) {
+        if (method.n > 0)
+            return invalid(error, "a message is either a request or an answer");
+        if (values[RPC_MEMBER_RESULT].n > 0 && values[RPC_MEMBER_ERROR].n > 0)
+            return invalid(error, "an answer has either a result or an error");
+        if (values[RPC_MEMBER_ERROR].n > 0 && json_type(values[RPC_MEMBER_ERROR]) != JSON_OBJECT)
+            return invalid(error, "\"error\" must be an object");
+        envelope->kind = RPC_RESPONSE;
+        envelope->result = values[RPC_MEMBER_RESULT];
+        envelope->error = values[RPC_MEMBER_ERROR];
+        return OK;
+    }
+    if (json_type(method) != JSON_STRING)
+        return invalid(error, "\"method\" must be a string");
+    envelope->kind = id.n > 0 ? RPC_REQUEST : RPC_NOTIFICATION;
+    if (!json_string_copy(method, envelope->method, sizeof envelope->method))
+        envelope->method[0] = '\0';
+    if (values[RPC_MEMBER_PARAMS].n > 0 && json_type(values[RPC_MEMBER_PARAMS]) != JSON_OBJECT) {
+        rpc_error_set(error, RPC_INVALID_PARAMS, "invalid params: params must be an object");
+        return ERR_INVALID;
+    }
+    envelope->params = values[RPC_MEMBER_PARAMS];
+    return OK;
+}
+
 enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error)
 {
     struct json_problem problem;
-
-    if (json_check(message, LIMIT_JSON_DEPTH, &problem) == OK)
-        return rpc_read_checked(message, envelope, error);
-    memset(envelope, 0, sizeof *envelope);
-    rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason,
-                  problem.offset);
-    return ERR_SYNTAX;
-}
-
-enum err rpc_read_checked(struct str message, struct rpc_envelope *envelope,
-                          struct rpc_error *error)
-{
-    struct str values[MEMBERS] = {{NULL, 0}};
+    struct str values[RPC_MEMBERS] = {{NULL, 0}};
 
     memset(envelope, 0, sizeof *envelope);
+    if (json_check(message, LIMIT_JSON_DEPTH, &problem) != OK) {
+        rpc_error_set(error, RPC_PARSE_ERROR, "parse error: %s at byte %zu", problem.reason,
+                      problem.offset);
+        return ERR_SYNTAX;
+    }
     message = str_trim(message);
     if (json_type(message) == JSON_ARRAY)
         return invalid(error, "batches are not served; send one object a message");
     if (json_type(message) != JSON_OBJECT)
         return invalid(error, "a message is an object");
-
-    enum err err = collect_members(message, values, error);
-    struct str id = values[MEMBER_ID];
-    bool answers = values[MEMBER_RESULT].n > 0 || values[MEMBER_ERROR].n > 0;
-    if (id.n > 0 && is_usable_id(id))
-        envelope->id = id;
-    else if (id.n > 0 && !(answers && json_type(id) == JSON_NULL) && err == OK)
-        err = invalid(error, "id must be an integer or a string of at most 64 bytes");
-    if (err != OK)
-        return err;
-    if (!json_string_is(values[MEMBER_JSONRPC], "2.0"))
-        return invalid(error, "\"jsonrpc\" must be \"2.0\"");
-
-    if (answers) {
-        if (values[MEMBER_METHOD].n > 0)
-            return invalid(error, "a message is either a request or an answer");
-        if (values[MEMBER_RESULT].n > 0 && values[MEMBER_ERROR].n > 0)
-            return invalid(error, "an answer has either a result or an error");
-        if (values[MEMBER_ERROR].n > 0 && json_type(values[MEMBER_ERROR]) != JSON_OBJECT)
-            return invalid(error, "\"error\" must be an object");
-        envelope->kind = RPC_RESPONSE;
-        envelope->result = values[MEMBER_RESULT];
-        envelope->error = values[MEMBER_ERROR];
-        return OK;
-    }
-    if (json_type(values[MEMBER_METHOD]) != JSON_STRING)
-        return invalid(error, "\"method\" must be a string");
-    envelope->kind = id.n > 0 ? RPC_REQUEST : RPC_NOTIFICATION;
-    if (!json_string_copy(values[MEMBER_METHOD], envelope->method, sizeof envelope->method))
-        envelope->method[0] = '\0';
-    if (values[MEMBER_PARAMS].n > 0 && json_type(values[MEMBER_PARAMS]) != JSON_OBJECT) {
-        rpc_error_set(error, RPC_INVALID_PARAMS, "invalid params: params must be an object");
-        return ERR_INVALID;
-    }
-    envelope->params = values[MEMBER_PARAMS];
-    return OK;
+    if (collect_members(message, values, error) == OK)
+        return rpc_read_members(values, envelope, error);
+    if (values[RPC_MEMBER_ID].n > 0 && is_usable_id(values[RPC_MEMBER_ID]))
+        envelope->id = values[RPC_MEMBER_ID];
+    return ERR_INVALID;
 }
 
 static struct json_writer begin_message(struct out *out)

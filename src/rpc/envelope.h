@@ -62,8 +62,19 @@ struct rpc_envelope {
 /* Reads one message (already without its line feed).  On failure *error is what to answer, and envelope->id is what could be read
  * of the id (STR_NONE: answer with null). */
 enum err rpc_read(struct str message, struct rpc_envelope *envelope, struct rpc_error *error);
-/* The same for a message that has passed the JSON check (json/check.h) on its way here. */
-enum err rpc_read_checked(struct str message, struct rpc_envelope *envelope,
+/* The members that an envelope knows. */
+enum rpc_member {
+    RPC_MEMBER_JSONRPC,
+    RPC_MEMBER_ID,
+    RPC_MEMBER_METHOD,
+    RPC_MEMBER_PARAMS,
+    RPC_MEMBER_RESULT,
+    RPC_MEMBER_ERROR,
+    RPC_MEMBERS
+};
+/* The same for a message whose members were found already: raw values out of an object that has passed the JSON check, STR_NONE where
+ * absent, none of them given twice. */
+enum err rpc_read_members(const struct str values[RPC_MEMBERS], struct rpc_envelope *envelope,
                           struct rpc_error *error);
 
 /* Writers for whole messages, without framing. */

@@ -326,8 +326,21 @@ static void on_long_line(struct engine *engine, struct process *process)
     on_answer(engine, process, out_view(&id), STR("{}"), STR_NONE);
 }
 
+/* The members of the envelope, as the intake has found them. */
+static void find_members(const struct intake *intake, struct str line,
+                         struct str values[RPC_MEMBERS])
+{
+    for (size_t i = 0; i < RPC_MEMBERS; i++) {
+        const struct json_extent *extent = &intake->scan.extents[i];
+        values[i] = json_scan_has(&intake->scan, i)
+                        ? str_range(line.p + extent->start, (size_t)(extent->end - extent->start))
+                        : STR_NONE;
+    }
+}
+
 void conversation_line(struct engine *engine, struct process *process)
 {
+    struct str values[RPC_MEMBERS];
     struct out text = OUT_ON(engine->scratch.line);
     struct rpc_envelope envelope;
     struct rpc_error error;
@@ -345,8 +358,8 @@ void conversation_line(struct engine *engine, struct process *process)
         }
         line = out_view(&text);
     }
-    /* It passed the strict check as it came. */
-    if (rpc_read_checked(line, &envelope, &error) != OK) {
+    find_members(&process->intake, line, values);
+    if (rpc_read_members(values, &envelope, &error) != OK) {
         process_broke(engine, process, FAILURE_PROTOCOL, "%s", error.message);
         return;
     }

@@ -144,6 +144,14 @@ struct source_window {
     char bytes[4096];
 };
 
+/* The names of the step that was asked for last: logs come many at a time. */
+struct source_names {
+    const struct run *run; /* NULL: nobody's */
+    uint64_t seq;          /* its created_seq */
+    unsigned index;
+    char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
+};
+
 /* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
 struct engine_scratch {
     char step[LIMIT_PROJECT_FILE + 4096]; /* a step's line of plan.json */
@@ -152,6 +160,7 @@ struct engine_scratch {
     unsigned step_index;
     struct str step_raw;
     struct source_window plan;                   /* where names were read last */
+    struct source_names names;                   /* which they were */
     char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
     char event[LIMIT_RECORD];                    /* an event read back */
     struct journal_place event_place;

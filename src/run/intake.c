@@ -6,9 +6,10 @@
 #include <string.h>
 
 static const struct json_scan_path paths[INTAKE_PATHS] = {
-    [INTAKE_ID] = {"id", NULL},           [INTAKE_RESULT] = {"result", NULL},
-    [INTAKE_VALUE] = {"result", "value"}, [INTAKE_ARTIFACT] = {"result", "artifact"},
-    [INTAKE_ERROR] = {"error", NULL},     [INTAKE_METHOD] = {"method", NULL},
+    [RPC_MEMBER_JSONRPC] = {"jsonrpc", NULL}, [RPC_MEMBER_ID] = {"id", NULL},
+    [RPC_MEMBER_METHOD] = {"method", NULL},   [RPC_MEMBER_PARAMS] = {"params", NULL},
+    [RPC_MEMBER_RESULT] = {"result", NULL},   [RPC_MEMBER_ERROR] = {"error", NULL},
+    [INTAKE_VALUE] = {"result", "value"},     [INTAKE_ARTIFACT] = {"result", "artifact"},
 };
 
 void intake_start(struct intake *intake)

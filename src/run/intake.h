@@ -6,16 +6,18 @@
 #include "base/limits.h"
 #include "base/out.h"
 #include "json/scan.h"
+#include "rpc/envelope.h"
 
 #define INTAKE_TAIL 4096 /* bytes of a line that stay in memory */
 
-enum {
-    INTAKE_ID,
-    INTAKE_RESULT,
-    INTAKE_VALUE,
+/* What is looked for on the way: the members of the envelope, and two of a result. */
+enum intake_path {
+    INTAKE_ID = RPC_MEMBER_ID,
+    INTAKE_METHOD = RPC_MEMBER_METHOD,
+    INTAKE_RESULT = RPC_MEMBER_RESULT,
+    INTAKE_ERROR = RPC_MEMBER_ERROR,
+    INTAKE_VALUE = RPC_MEMBERS,
     INTAKE_ARTIFACT,
-    INTAKE_ERROR,
-    INTAKE_METHOD,
     INTAKE_PATHS
 };
 

@@ -159,6 +159,7 @@ enum err source_index_plan(struct engine *engine, struct run *run)
     /* The run has no created_seq yet: what was read for another one in this slot would pass for its own. */
     engine->scratch.step_run = NULL;
     engine->scratch.plan.run = NULL;
+    engine->scratch.names.run = NULL;
     enum err err = open_plan(engine, run, &fd);
     if (err != OK)
         return err;
@@ -264,23 +265,41 @@ static enum err read_head(struct engine *engine, const struct run *run, const st
 }
 
 /* Names are asked for often and of many steps, so they stand at the head of a step's line and are read alone. */
-enum err source_names(struct engine *engine, const struct run *run, unsigned index,
-                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
+static enum err read_names(struct engine *engine, const struct run *run, unsigned index,
+                           struct source_names *names)
 {
     struct str head, name, value;
 
-    id[0] = output[0] = '\0';
+    *names = (struct source_names){.run = NULL};
     enum err err = read_head(engine, run, &table_steps(&engine->table, run)[index], &head);
     if (err != OK)
         return err;
     struct json_walk walk = json_walk(head);
     for (int i = 0; i < 2 && json_walk_next(&walk, &name, &value); i++) {
         if (json_string_is(name, "id"))
-            (void)json_string_copy(value, id, LIMIT_NAME + 1);
+            (void)json_string_copy(value, names->id, sizeof names->id);
         else if (json_string_is(name, "output"))
-            (void)json_string_copy(value, output, LIMIT_NAME + 1);
+            (void)json_string_copy(value, names->output, sizeof names->output);
     }
-    return id[0] == '\0' ? ERR_DAMAGED : OK;
+    if (names->id[0] == '\0')
+        return ERR_DAMAGED;
+    names->run = run;
+    names->seq = run->created_seq;
+    names->index = index;
+    return OK;
+}
+
+enum err source_names(struct engine *engine, const struct run *run, unsigned index,
+                      char id[LIMIT_NAME + 1], char output[LIMIT_NAME + 1])
+{
+    struct source_names *names = &engine->scratch.names;
+    enum err err = OK;
+
+    if (names->run != run || names->seq != run->created_seq || names->index != index)
+        err = read_names(engine, run, index, names);
+    memcpy(id, names->id, sizeof names->id);
+    memcpy(output, names->output, sizeof names->output);
+    return err;
 }
 
 /* A line of the form "key":value — the value. */
