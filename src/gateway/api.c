@@ -77,6 +77,30 @@ struct list {
     struct json_writer w;
 };
 
+static void write_heads(struct json_writer *w, const struct store_daemon *daemon)
+{
+    if (daemon->head.seq == 0) {
+        json_put_null(w, "head");
+    } else {
+        json_key(w, "head");
+        json_object(w);
+        json_put_i64(w, "seq", daemon->head.seq);
+        json_put_text(w, "sha256", daemon->head.sha256);
+        json_object_end(w);
+    }
+    if (daemon->kept.seq == 0) {
+        json_put_null(w, "head_conflict");
+        return;
+    }
+    json_key(w, "head_conflict");
+    json_object(w);
+    json_put_i64(w, "seq", daemon->kept.seq);
+    json_put_text(w, "kept", daemon->kept.sha256);
+    json_put_text(w, "named", daemon->named.sha256);
+    json_put_time(w, "time", daemon->named_ms);
+    json_object_end(w);
+}
+
 static bool write_daemon(void *context, const struct store_daemon *daemon)
 {
     struct list *list = context;
@@ -93,6 +117,7 @@ static bool write_daemon(void *context, const struct store_daemon *daemon)
     json_put_time(w, "last_seen",
                   live == NULL ? daemon->last_seen_ms : list->gateway->loop.wall_ms - silent_ms);
     json_put_i64(w, "acked", daemon->acked);
+    write_heads(w, daemon);
     json_object_end(w);
     return !w->out->overflow;
 }
@@ -120,6 +145,26 @@ static void get_daemons(struct connection *connection, const struct http_request
         api_answer(connection, 200, out_view(&body));
 }
 
+static void get_one_daemon(struct connection *connection, const struct http_request *request,
+                           const char *id)
+{
+    struct gateway *gateway = connection->gateway;
+    struct out body = api_start_body(connection);
+    struct list list = {.gateway = gateway, .w = json_writer(&body)};
+    struct store_daemon daemon;
+
+    (void)request;
+    enum err err = store_daemon_find(gateway->store, id, &daemon);
+    if (err == ERR_NOT_FOUND) {
+        api_refuse(connection, 404, RPC_NOT_FOUND, "no daemon of this id has ever been here");
+    } else if (err != OK) {
+        api_refuse_store(connection);
+    } else {
+        (void)write_daemon(&list, &daemon);
+        api_answer(connection, 200, out_view(&body));
+    }
+}
+
 static void get_health(struct connection *connection, const struct http_request *request,
                        const char *id)
 {
@@ -145,13 +190,10 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"/healthz", HTTP_GET, get_health},
-    {"/v1/daemon", HTTP_GET, get_daemon},
-    {"/v1/daemons", HTTP_GET, get_daemons},
-    {"/v1/daemons/:/rpc", HTTP_POST, NULL},
-    {"/v1/runs", HTTP_GET, api_get_runs},
-    {"/v1/runs/:", HTTP_GET, api_get_run},
-    {"/v1/runs/:/events", HTTP_GET, api_get_events},
+    {"/healthz", HTTP_GET, get_health},     {"/v1/daemon", HTTP_GET, get_daemon},
+    {"/v1/daemons", HTTP_GET, get_daemons}, {"/v1/daemons/:", HTTP_GET, get_one_daemon},
+    {"/v1/daemons/:/rpc", HTTP_POST, NULL}, {"/v1/runs", HTTP_GET, api_get_runs},
+    {"/v1/runs/:", HTTP_GET, api_get_run},  {"/v1/runs/:/events", HTTP_GET, api_get_events},
 };
 
 static bool matches(const struct route *route, struct str path, char *id, size_t size)

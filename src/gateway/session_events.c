@@ -9,18 +9,20 @@
 #include <string.h>
 
 struct batch {
-    struct str events, head;
-    int64_t head_seq;
-    char head_sha256[65];
+    struct str events, head_object;
+    struct store_head head;
+    int64_t stored; /* seq of the last event that is stored when the batch is */
+    int64_t last;   /* of its last event; 0: it has none */
 };
 
 static const struct json_field batch_fields[] = {
     {"events", JSON_FIELD_ARRAY, JSON_REQUIRED, offsetof(struct batch, events), 0, 0, 0},
-    {"head", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct batch, head), 0, 0, 0},
+    {"head", JSON_FIELD_OBJECT, JSON_NULLABLE, offsetof(struct batch, head_object), 0, 0, 0},
 };
 static const struct json_field head_fields[] = {
-    {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct batch, head_seq), 0, 1, INT64_MAX},
-    {"sha256", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct batch, head_sha256), 65, 0, 0},
+    {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct batch, head.seq), 0, 1, INT64_MAX},
+    {"sha256", JSON_FIELD_TEXT, JSON_REQUIRED, offsetof(struct batch, head.sha256), STORE_HASH + 1,
+     0, 0},
 };
 static const struct json_field event_fields[] = {
     {"seq", JSON_FIELD_INTEGER, JSON_REQUIRED, offsetof(struct store_event, seq), 0, 1, INT64_MAX},
@@ -65,12 +67,11 @@ static void refuse_params(struct connection *connection, const char *method, enu
     session_refuse(connection, 4400, out_cstr(&out));
 }
 
-/* Puts the events that are new into the open transaction; *last becomes the seq of the last.  ERR_INVALID: refused,
- * the session is closing. */
-static enum err store_events(struct connection *connection, struct str events, int64_t *last)
+/* Puts the events that are new into the open transaction.  ERR_INVALID: refused, the session is closing. */
+static enum err store_events(struct connection *connection, struct batch *batch)
 {
     struct session *session = &connection->session;
-    struct json_walk walk = json_walk(events);
+    struct json_walk walk = json_walk(batch->events);
     struct json_field_error problem = {.path = ""};
     struct str name, raw;
 
@@ -81,38 +82,81 @@ static enum err store_events(struct connection *connection, struct str events, i
             refuse_params(connection, "events.append", err, &problem);
             return ERR_INVALID;
         }
-        if (event.seq <= *last)
+        batch->last = event.seq;
+        if (event.seq <= batch->stored)
             continue; /* delivery is at least once */
-        if (event.seq != *last + 1) {
+        if (event.seq != batch->stored + 1) {
             char reason[128];
             struct out out = OUT_ON(reason);
             out_format(&out, "events.append leaves a hole: %lld follows %lld", (long long)event.seq,
-                       (long long)*last);
+                       (long long)batch->stored);
             session_refuse(connection, 4400, out_cstr(&out));
             return ERR_INVALID;
         }
         err = store_append(connection->gateway->store, session->daemon_key, &event);
         if (err != OK)
             return err;
-        *last = event.seq;
+        batch->stored = event.seq;
     }
     return OK;
+}
+
+static bool is_hash(const char *text)
+{
+    return strlen(text) == STORE_HASH && strspn(text, "0123456789abcdef") == STORE_HASH;
+}
+
+/* The transaction is open, and ends here. */
+static void end_batch(struct connection *connection, const struct batch *batch)
+{
+    struct gateway *gateway = connection->gateway;
+    struct session *session = &connection->session;
+    struct store_head conflict;
+
+    if (batch->stored == session->acked && batch->head.seq == 0) {
+        /* Nothing new; the daemon may have missed the ack. */
+        store_append_rollback(gateway->store);
+        send_ack(connection);
+        return;
+    }
+    if (store_append_commit(gateway->store, session->daemon_key, batch->stored,
+                            gateway->loop.wall_ms, &batch->head, &conflict) != OK) {
+        session_store_failed(connection);
+        return;
+    }
+    if (conflict.seq > 0)
+        log_warning(
+            "gateway",
+            "daemon %s: the head of event %lld was %s and is %s now: its journal was edited, "
+            "or is another one",
+            session->daemon_id, (long long)conflict.seq, conflict.sha256, batch->head.sha256);
+    if (batch->stored > session->acked)
+        api_follow_wake(gateway);
+    session->acked = batch->stored;
+    send_ack(connection);
 }
 
 void session_on_append(struct connection *connection, struct str params)
 {
     struct gateway *gateway = connection->gateway;
     struct session *session = &connection->session;
-    struct batch batch = {.head_seq = 0};
+    struct batch batch = {.stored = session->acked};
     struct json_field_error problem = {.path = ""};
-    int64_t last = session->acked;
 
     enum err err = json_read(params.n > 0 ? params : STR("{}"), batch_fields, COUNT(batch_fields),
                              &batch, &problem);
-    if (err == OK && batch.head.n > 0)
-        err = json_read(batch.head, head_fields, COUNT(head_fields), &batch, &problem);
     if (err != OK) {
         refuse_params(connection, "events.append", err, &problem);
+        return;
+    }
+    if (batch.head_object.n > 0)
+        err = json_read(batch.head_object, head_fields, COUNT(head_fields), &batch, &problem);
+    if (err != OK) {
+        refuse_params(connection, "events.append: head", err, &problem);
+        return;
+    }
+    if (batch.head.seq > 0 && !is_hash(batch.head.sha256)) {
+        session_refuse(connection, 4400, "events.append: head.sha256 is no SHA-256");
         return;
     }
     err = store_append_begin(gateway->store);
@@ -120,25 +164,18 @@ void session_on_append(struct connection *connection, struct str params)
         session_store_failed(connection);
         return;
     }
-    err = store_events(connection, batch.events, &last);
-    if (err != OK) {
-        if (err != ERR_INVALID)
-            session_store_failed(connection);
-        store_append_rollback(gateway->store);
+    err = store_events(connection, &batch);
+    if (err == OK && batch.head.seq > 0 && batch.head.seq != batch.last) {
+        session_refuse(connection, 4400, "events.append: the head is not that of the last event");
+        err = ERR_INVALID;
+    }
+    if (err == OK) {
+        end_batch(connection, &batch);
         return;
     }
-    if (last == session->acked) {
-        /* Nothing new; the daemon may have missed the ack. */
-        store_append_rollback(gateway->store);
-    } else if (store_append_commit(gateway->store, session->daemon_key, last, gateway->loop.wall_ms,
-                                   batch.head_seq, batch.head_sha256) != OK) {
+    if (err != ERR_INVALID)
         session_store_failed(connection);
-        return;
-    } else {
-        session->acked = last;
-        api_follow_wake(gateway);
-    }
-    send_ack(connection);
+    store_append_rollback(gateway->store);
 }
 
 struct gap {

@@ -8,15 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_FORMAT 1               /* PRAGMA user_version */
+#define STORE_FORMAT 2               /* PRAGMA user_version */
 #define STORE_APPLICATION 0x43684757 /* PRAGMA application_id: "ChGW" */
 #define STORE_BUSY_MS 2000           /* for another process that looks at the file */
+
+#define HEAD_TABLES                                                                                \
+    "CREATE TABLE heads(daemon INTEGER NOT NULL, seq INTEGER NOT NULL, sha256 TEXT NOT NULL,"      \
+    " PRIMARY KEY(daemon, seq)) WITHOUT ROWID;"                                                    \
+    "CREATE TABLE head_conflicts(key INTEGER PRIMARY KEY, daemon INTEGER NOT NULL,"                \
+    " seq INTEGER NOT NULL, kept TEXT NOT NULL, named TEXT NOT NULL, recorded INTEGER NOT NULL,"   \
+    " UNIQUE(daemon, seq, named));"
 
 static const char schema[] =
     "CREATE TABLE daemons(key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, previous_id TEXT NOT NULL,"
     " project TEXT NOT NULL, version TEXT NOT NULL, epoch INTEGER NOT NULL, last_seen INTEGER NOT NULL,"
-    " message_bytes INTEGER NOT NULL, acked INTEGER NOT NULL, command_seq INTEGER NOT NULL,"
-    " head_seq INTEGER, head_sha256 TEXT);"
+    " message_bytes INTEGER NOT NULL, acked INTEGER NOT NULL, command_seq INTEGER NOT NULL);"
     "CREATE TABLE runs(key INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, daemon INTEGER NOT NULL,"
     " workflow_id TEXT, status TEXT NOT NULL, labels TEXT, outputs TEXT, error TEXT, created_at TEXT,"
     " started_at TEXT, ended_at TEXT, end_n INTEGER, UNIQUE(run_id, daemon));"
@@ -34,10 +40,22 @@ static const char schema[] =
     "CREATE TABLE commands(daemon INTEGER NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL,"
     " method TEXT NOT NULL, params TEXT NOT NULL, state TEXT NOT NULL, failed INTEGER NOT NULL DEFAULT 0,"
     " answer TEXT, not_before INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(daemon, seq), UNIQUE(daemon, key));"
-    "CREATE INDEX commands_open ON commands(daemon, seq) WHERE state <> 'answered';";
+    "CREATE INDEX commands_open ON commands(daemon, seq) WHERE state <> 'answered';" HEAD_TABLES;
+
+/* What each format has that the one before had not, from the second on. */
+static const char *const upgrades[STORE_FORMAT - 1] = {
+    HEAD_TABLES
+    "INSERT INTO heads SELECT key, head_seq, head_sha256 FROM daemons WHERE head_sha256 IS NOT NULL;"
+    "ALTER TABLE daemons DROP COLUMN head_seq; ALTER TABLE daemons DROP COLUMN head_sha256;",
+};
 
 #define DAEMON_COLUMNS                                                                             \
-    "SELECT key, id, previous_id, project, version, epoch, last_seen, message_bytes, acked, command_seq FROM daemons"
+    "SELECT d.key, id, previous_id, project, version, epoch, last_seen, message_bytes, acked,"     \
+    " command_seq, h.seq, h.sha256, c.seq, c.kept, c.named, c.recorded FROM daemons d"             \
+    " LEFT JOIN heads h ON h.daemon = d.key"                                                       \
+    " AND h.seq = (SELECT max(seq) FROM heads WHERE daemon = d.key)"                               \
+    " LEFT JOIN head_conflicts c ON c.daemon = d.key"                                              \
+    " AND c.key = (SELECT min(key) FROM head_conflicts WHERE daemon = d.key)"
 #define RUN_COLUMNS                                                                                \
     "SELECT r.key, r.daemon, d.id, r.run_id, r.workflow_id, r.status, r.created_at, r.started_at," \
     " r.ended_at, r.labels, r.outputs, r.error, w.step_id, w.waiting"                              \
@@ -59,10 +77,13 @@ static const char *const texts[SQL_STATEMENTS] = {
         " command_seq = max(command_seq, ?8) WHERE id = ?1",
     [SQL_DAEMON_SEEN] = "UPDATE daemons SET last_seen = ?2 WHERE key = ?1",
     [SQL_DAEMON_ACKED] = "UPDATE daemons SET acked = ?2, last_seen = ?3 WHERE key = ?1",
-    [SQL_DAEMON_HEAD] = "UPDATE daemons SET head_seq = ?2, head_sha256 = ?3 WHERE key = ?1",
+    [SQL_HEAD_ADD] = "INSERT OR IGNORE INTO heads(daemon, seq, sha256) VALUES(?, ?, ?)",
+    [SQL_HEAD_FIND] = "SELECT sha256 FROM heads WHERE daemon = ? AND seq = ?",
+    [SQL_HEAD_CONFLICT] =
+        "INSERT OR IGNORE INTO head_conflicts(daemon, seq, kept, named, recorded) VALUES(?,?,?,?,?)",
     [SQL_DAEMON_COUNT] = "UPDATE daemons SET command_seq = command_seq + 1 WHERE key = ?1"
                          " RETURNING command_seq",
-    [SQL_DAEMONS] = DAEMON_COLUMNS " ORDER BY key",
+    [SQL_DAEMONS] = DAEMON_COLUMNS " ORDER BY d.key",
     [SQL_EVENT_ADD] = "INSERT INTO events(daemon, seq, run, n, time, type, event)"
                       " VALUES(?, ?, nullif(?, 0), nullif(?, 0), ?, ?, ?)",
     [SQL_EVENT_TIME] = "SELECT time FROM events WHERE daemon = ? AND seq = ?",
@@ -284,7 +305,8 @@ static enum err execute(struct store *store, const char *sql)
     return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ? OK : failed(store);
 }
 
-static enum err make_schema(struct store *store)
+/* Puts the tables of this format into a file of `format`, 0 for an empty one, in one transaction. */
+static enum err make_schema(struct store *store, int64_t format)
 {
     char pragmas[128];
     struct out text = OUT_ON(pragmas);
@@ -294,7 +316,10 @@ static enum err make_schema(struct store *store)
     enum err err = execute(store, "BEGIN IMMEDIATE");
     if (err != OK)
         return err;
-    err = execute(store, schema);
+    if (format == 0)
+        err = execute(store, schema);
+    for (int64_t i = format; format > 0 && i < STORE_FORMAT && err == OK; i++)
+        err = execute(store, upgrades[i - 1]);
     if (err == OK)
         err = execute(store, out_cstr(&text));
     return store_end(store, err);
@@ -314,17 +339,17 @@ static enum err check_file(struct store *store, struct out *why)
     if (err != OK)
         return err;
     if (tables == 0 && application == 0)
-        return make_schema(store);
+        return make_schema(store, 0);
     if (application != STORE_APPLICATION) {
         out_text(why, "it is a database of another program; give another file");
         return ERR_INVALID;
     }
-    if (format != STORE_FORMAT) {
+    if (format < 1 || format > STORE_FORMAT) {
         out_format(why, "its format is %d, this program reads %d; use the version that wrote it",
                    (int)format, STORE_FORMAT);
         return ERR_UNSUPPORTED;
     }
-    return OK;
+    return format == STORE_FORMAT ? OK : make_schema(store, format);
 }
 
 enum err store_open(const char *path, struct store **store, struct out *why)

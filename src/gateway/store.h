@@ -26,6 +26,14 @@ const char *store_reason(const struct store *store);
 
 /* --- daemons -------------------------------------------------------------------------------- */
 
+/* The hash of a daemon's journal after an event: its chain's head. */
+#define STORE_HASH 64 /* hexadecimal digits */
+
+struct store_head {
+    int64_t seq;
+    char sha256[STORE_HASH + 1];
+};
+
 struct store_daemon {
     int64_t key; /* the store's own name for it, never 0 */
     char id[LIMIT_DAEMON_ID + 1];
@@ -33,10 +41,14 @@ struct store_daemon {
     char project[GATEWAY_PROJECT];
     char version[GATEWAY_VERSION + 1];
     int64_t epoch;
-    int64_t last_seen_ms;  /* Unix time */
-    int64_t message_bytes; /* what it takes in one message */
-    int64_t acked;         /* stored up to here, gaps counted */
-    int64_t command_seq;   /* highest given out */
+    int64_t last_seen_ms;   /* Unix time */
+    int64_t message_bytes;  /* what it takes in one message */
+    int64_t acked;          /* stored up to here, gaps counted */
+    int64_t command_seq;    /* highest given out */
+    struct store_head head; /* the newest that it named; seq 0: none */
+    /* The first event for which it has named another hash than before: its journal was edited, or is another one. */
+    struct store_head kept, named; /* seq 0: there is none */
+    int64_t named_ms;              /* Unix time */
 };
 
 /* ERR_NOT_FOUND. */
@@ -67,9 +79,10 @@ struct store_event {
  * Events must continue the stream: that is the caller's to see to.  After a failure only rollback is allowed. */
 enum err store_append_begin(struct store *store);
 enum err store_append(struct store *store, int64_t daemon_key, const struct store_event *event);
-/* acked: the last seq of the batch; head_seq 0: the batch carried no head. */
+/* acked: what is stored with this batch; head seq 0: it carried none.  A head stays what it was when it was first named:
+ * *conflict is one that is kept, and was another; the new one is recorded beside it. */
 enum err store_append_commit(struct store *store, int64_t daemon_key, int64_t acked, int64_t now_ms,
-                             int64_t head_seq, const char *head_sha256);
+                             const struct store_head *head, struct store_head *conflict);
 void store_append_rollback(struct store *store);
 /* Events from..to are lost for good: recorded, and acked becomes `to`. */
 enum err store_gap(struct store *store, int64_t daemon_key, int64_t from, int64_t to,

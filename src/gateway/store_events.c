@@ -13,11 +13,18 @@ static void read_daemon(sqlite3_stmt *statement, struct store_daemon *daemon)
                                     .last_seen_ms = sqlite3_column_int64(statement, 6),
                                     .message_bytes = sqlite3_column_int64(statement, 7),
                                     .acked = sqlite3_column_int64(statement, 8),
-                                    .command_seq = sqlite3_column_int64(statement, 9)};
+                                    .command_seq = sqlite3_column_int64(statement, 9),
+                                    .head.seq = sqlite3_column_int64(statement, 10),
+                                    .kept.seq = sqlite3_column_int64(statement, 12),
+                                    .named.seq = sqlite3_column_int64(statement, 12),
+                                    .named_ms = sqlite3_column_int64(statement, 15)};
     (void)str_copy(store_column(statement, 1), daemon->id, sizeof daemon->id);
     (void)str_copy(store_column(statement, 2), daemon->previous_id, sizeof daemon->previous_id);
     (void)str_copy(store_column(statement, 3), daemon->project, sizeof daemon->project);
     (void)str_copy(store_column(statement, 4), daemon->version, sizeof daemon->version);
+    (void)str_copy(store_column(statement, 11), daemon->head.sha256, sizeof daemon->head.sha256);
+    (void)str_copy(store_column(statement, 13), daemon->kept.sha256, sizeof daemon->kept.sha256);
+    (void)str_copy(store_column(statement, 14), daemon->named.sha256, sizeof daemon->named.sha256);
 }
 
 enum err store_daemon_find(struct store *store, const char *id, struct store_daemon *daemon)
@@ -137,13 +144,38 @@ enum err store_append(struct store *store, int64_t daemon_key, const struct stor
     return err;
 }
 
+/* Adds a head, or finds the one that is kept for its event, and records where they differ. */
+static enum err keep_head(struct store *store, int64_t daemon_key, int64_t now_ms,
+                          const struct store_head *head, struct store_head *conflict)
+{
+    struct store_head kept = {.seq = head->seq};
+    sqlite3_stmt *statement;
+
+    enum err err = store_execute(store, SQL_HEAD_ADD, "iit", daemon_key, head->seq, head->sha256);
+    if (err != OK || sqlite3_changes(store->db) > 0)
+        return err;
+    err = store_bind(store, SQL_HEAD_FIND, &statement, "ii", daemon_key, head->seq);
+    if (err == OK)
+        err = store_step(store, statement);
+    if (err != OK)
+        return err == ERR_END ? ERR_IO : err;
+    (void)str_copy(store_column(statement, 0), kept.sha256, sizeof kept.sha256);
+    store_done(statement);
+    if (strcmp(kept.sha256, head->sha256) == 0)
+        return OK;
+    *conflict = kept;
+    return store_execute(store, SQL_HEAD_CONFLICT, "iitti", daemon_key, head->seq, kept.sha256,
+                         head->sha256, now_ms);
+}
+
 enum err store_append_commit(struct store *store, int64_t daemon_key, int64_t acked, int64_t now_ms,
-                             int64_t head_seq, const char *head_sha256)
+                             const struct store_head *head, struct store_head *conflict)
 {
     enum err err = store_execute(store, SQL_DAEMON_ACKED, "iii", daemon_key, acked, now_ms);
 
-    if (err == OK && head_seq > 0)
-        err = store_execute(store, SQL_DAEMON_HEAD, "iit", daemon_key, head_seq, head_sha256);
+    conflict->seq = 0;
+    if (err == OK && head->seq > 0)
+        err = keep_head(store, daemon_key, now_ms, head, conflict);
     return store_end(store, err);
 }
 

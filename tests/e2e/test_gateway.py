@@ -126,7 +126,7 @@ def test_events_are_stored_and_read_back(gateway):
         await daemon.push(batch=2)
         listed = (await gateway.ask("GET", "/v1/daemons"))[1]["daemons"]
         assert [set(entry) for entry in listed] == [
-            {"id", "project", "connected", "epoch", "version", "last_seen", "acked"}]
+            {"id", "project", "connected", "epoch", "version", "last_seen", "acked", "head", "head_conflict"}]
         assert listed[0]["connected"] is True and listed[0]["acked"] == 8 and listed[0]["epoch"] == 1
         await daemon.close()
         return daemon
@@ -270,6 +270,117 @@ def test_a_gap_is_recorded_and_counts_as_acked(gateway):
     asyncio.run(main())
     assert gateway.query("SELECT first, last FROM gaps") == [(6, 8)]
     assert [row[0] for row in gateway.query("SELECT seq FROM events ORDER BY seq")] == [1, 2, 3, 4, 5, *range(9, 16)]
+
+
+# --- heads of chains ------------------------------------------------------------------------------
+
+
+def test_heads_are_kept_with_each_batch_and_shown(gateway):
+    async def main():
+        daemon = Daemon(gateway.url, "d1")
+        await daemon.connect()
+        assert (await gateway.ask("GET", "/v1/daemons/d1"))[1]["head"] is None
+        daemon.emit_run("r-a")
+        daemon.emit_run("r-b")
+        await daemon.push(4)
+        for _ in range(2):  # another daemon's heads are its own
+            other = Daemon(gateway.url, "d2")
+            await other.connect()
+            other.emit_run("r-a")
+            await other.push()
+            await other.close()
+        await daemon.close()
+        return daemon.head(4), daemon.head(8), daemon.head(10)
+
+    heads = asyncio.run(main())
+    kept = gateway.query("SELECT h.seq, sha256 FROM heads h JOIN daemons d ON d.key = h.daemon WHERE id = 'd1' ORDER BY h.seq")
+    assert kept == [(head["seq"], head["sha256"]) for head in heads]
+    shown = gateway.get("/v1/daemons/d1")
+    assert shown["head"] == heads[-1] and shown["head_conflict"] is None and shown["acked"] == 10
+    assert gateway.get("/v1/daemons")["daemons"][0] == shown
+    assert gateway.http("GET", "/v1/daemons/nobody")[0] == 404
+    assert gateway.stop() == 0
+    gateway.start()
+    assert gateway.get("/v1/daemons/d1")["head"] == heads[-1]
+
+
+def test_a_head_that_is_another_one_now_is_told(gateway):
+    other = {"seq": 5, "sha256": "ab" * 32}
+
+    async def main():
+        daemon = Daemon(gateway.url, "d1")
+        await daemon.connect()
+        daemon.emit_run("r-a")
+        await daemon.push()
+        kept = daemon.head(5)
+        await daemon.append(daemon.events)  # once more, as it was
+        assert (await gateway.ask("GET", "/v1/daemons/d1"))[1]["head_conflict"] is None
+        for _ in range(2):
+            await daemon.append(daemon.events, head=other)
+        daemon.emit_run("r-b")
+        await daemon.push()  # events are not lost for it
+        await daemon.close()
+        return kept, daemon.head(10)
+
+    kept, last = asyncio.run(main())
+    shown = gateway.get("/v1/daemons/d1")
+    conflict = shown.pop("head_conflict")
+    assert conflict.pop("time").startswith("20")
+    assert conflict == {"seq": 5, "kept": kept["sha256"], "named": other["sha256"]}
+    assert shown["head"] == last and shown["acked"] == 10
+    assert gateway.query("SELECT sha256 FROM heads WHERE seq = 5") == [(kept["sha256"],)]
+    assert gateway.query("SELECT seq, kept, named FROM head_conflicts") == [(5, kept["sha256"], other["sha256"])]
+    log = (gateway.folder / "gateway.log").read_text()
+    assert kept["sha256"] in log and other["sha256"] in log and "edited" in log
+
+
+def test_a_head_that_is_none_closes_with_4400(gateway):
+    async def main():
+        for head in ({"seq": 4, "sha256": "0" * 64}, {"seq": 6, "sha256": "0" * 64}, {"seq": 5, "sha256": "0" * 63},
+                     {"seq": 5, "sha256": "g" * 64}, {"seq": 5, "sha256": "A" * 64}, {"seq": 5}, {"sha256": "0" * 64}, []):
+            daemon = Daemon(gateway.url, "d1")
+            await daemon.connect()
+            daemon.emit_run("r-a")
+            await daemon.append(daemon.events, head=head)
+            code, reason = await daemon.closed()
+            assert code == 4400 and "head" in reason, head
+        daemon = Daemon(gateway.url, "d1")
+        await daemon.connect()
+        daemon.emit_run("r-a")
+        await daemon.notify("events.append", {"events": daemon.events})  # a daemon without a chain
+        await daemon.wait(lambda: daemon.acked == 5)
+        await daemon.close()
+
+    asyncio.run(main())
+    assert gateway.query("SELECT count(*) FROM heads") == [(0,)] and gateway.get("/v1/daemons/d1")["head"] is None
+
+
+def test_a_store_of_the_first_format_is_taken_over(gateway):
+    async def fill(first):
+        daemon = Daemon(gateway.url, "d1")
+        for number in range(first + 1):
+            daemon.emit_run(f"r-{number}")
+        await daemon.connect()
+        await daemon.push()
+        await daemon.close()
+
+    asyncio.run(fill(0))
+    assert gateway.stop() == 0
+    with sqlite3.connect(gateway.store) as db:
+        db.executescript("""
+            ALTER TABLE daemons ADD COLUMN head_seq INTEGER;
+            ALTER TABLE daemons ADD COLUMN head_sha256 TEXT;
+            UPDATE daemons SET head_seq = 3, head_sha256 = 'cd';
+            INSERT INTO daemons SELECT 2, 'without', '', 'p', '', 1, 0, 65536, 0, 0, NULL, NULL;
+            DROP TABLE heads; DROP TABLE head_conflicts; PRAGMA user_version = 1;""")
+    db.close()
+    gateway.start()
+    assert gateway.get("/v1/daemons/d1")["head"] == {"seq": 3, "sha256": "cd"}
+    assert gateway.get("/v1/daemons/without")["head"] is None
+    asyncio.run(fill(1))
+    assert gateway.get("/v1/daemons/d1")["head"]["seq"] == 10
+    assert len(gateway.get("/v1/runs/r-0/events")["events"]) == 5
+    assert gateway.query("PRAGMA user_version") == [(2,)]
 
 
 def test_many_daemons_at_once(gateway):

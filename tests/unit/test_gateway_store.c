@@ -79,6 +79,17 @@ static enum err add_event(struct store *store, int64_t daemon, int64_t seq, cons
     return store_append(store, daemon, &event);
 }
 
+static struct store_head conflict; /* of the last commit() */
+
+static enum err commit(struct store *store, int64_t daemon, int64_t acked, int64_t seq,
+                       const char *sha256)
+{
+    struct store_head head = {.seq = seq};
+
+    (void)str_copy(str_of(sha256), head.sha256, sizeof head.sha256);
+    return store_append_commit(store, daemon, acked, 5000, &head, &conflict);
+}
+
 static int64_t acked_of(struct store *store, const char *id)
 {
     struct store_daemon daemon;
@@ -131,7 +142,7 @@ static void commits_stay_and_rollbacks_do_not(void **state)
     assert_int_equal(
         add_event(store, daemon, 1, "r", 1, "run.created", "", "{\"workflow_id\":\"w\"}"), OK);
     assert_int_equal(add_event(store, daemon, 2, "r", 2, "run.started", "", "{}"), OK);
-    assert_int_equal(store_append_commit(store, daemon, 2, 5000, 2, "ab"), OK);
+    assert_int_equal(commit(store, daemon, 2, 2, "ab"), OK);
     assert_int_equal(store_append_begin(store), OK);
     assert_int_equal(add_event(store, daemon, 3, "r2", 1, "run.created", "", "{}"), OK);
     store_append_rollback(store);
@@ -207,7 +218,7 @@ static void runs_are_listed_newest_first_and_filtered(void **state)
     assert_int_equal(add_event(store, second, 1, "a", 1, "run.created", "", "{}"), OK);
     assert_int_equal(add_event(store, first, 2, "b", 1, "run.created", "", "{}"), OK);
     assert_int_equal(add_event(store, first, 3, "a", 2, "run.failed", "", "{}"), OK);
-    assert_int_equal(store_append_commit(store, first, 3, 1, 0, ""), OK);
+    assert_int_equal(commit(store, first, 3, 0, ""), OK);
 
     assert_int_equal(store_runs(store, &(struct store_run_filter){.before = 0}, 10, see_run, &all),
                      OK);
@@ -258,7 +269,7 @@ static void status_follows_the_events(void **state)
         assert_int_equal(add_event(store, daemon, i + 1, "r", i + 1, events[i].type, events[i].step,
                                    events[i].data),
                          OK);
-        assert_int_equal(store_append_commit(store, daemon, i + 1, 1, 0, ""), OK);
+        assert_int_equal(commit(store, daemon, i + 1, 0, ""), OK);
         assert_int_equal(store_run_find(store, "r", daemon, &run), OK);
         assert_int_equal(store_run_get(store, run, see_run, &seen), OK);
         assert_string_equal(seen.text, events[i].expected);
@@ -344,6 +355,46 @@ static void foreign_files_are_refused(void **state)
     assert_true(why.n > 0);
 }
 
+static void the_first_head_of_an_event_is_kept(void **state)
+{
+    struct store *store = open_store();
+    int64_t first = say_hello(store, "first", 0, 0), second = say_hello(store, "second", 0, 0);
+    struct store_daemon daemon;
+    (void)state;
+    for (int64_t seq = 1; seq <= 3; seq++) {
+        assert_int_equal(store_append_begin(store), OK);
+        assert_int_equal(add_event(store, first, seq, "r", seq, "step.log", "", "{}"), OK);
+        assert_int_equal(commit(store, first, seq, seq == 2 ? 0 : seq, seq == 1 ? "aa" : "cc"), OK);
+        assert_int_equal(conflict.seq, 0);
+    }
+    /* The same again, and the other daemon's, are no news. */
+    assert_int_equal(store_append_begin(store), OK);
+    assert_int_equal(commit(store, first, 3, 1, "aa"), OK);
+    assert_int_equal(conflict.seq, 0);
+    assert_int_equal(store_append_begin(store), OK);
+    assert_int_equal(commit(store, second, 0, 1, "dd"), OK);
+    assert_int_equal(conflict.seq, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_append_begin(store), OK);
+        assert_int_equal(commit(store, first, 3, 1, "bb"), OK);
+        assert_int_equal(conflict.seq, 1);
+        assert_string_equal(conflict.sha256, "aa");
+    }
+    store_close(store);
+    store = open_store();
+    assert_int_equal(store_daemon_find(store, "first", &daemon), OK);
+    assert_int_equal(daemon.head.seq, 3);
+    assert_string_equal(daemon.head.sha256, "cc");
+    assert_int_equal(daemon.kept.seq, 1);
+    assert_string_equal(daemon.kept.sha256, "aa");
+    assert_string_equal(daemon.named.sha256, "bb");
+    assert_int_equal(daemon.named_ms, 5000);
+    assert_int_equal(store_daemon_find(store, "second", &daemon), OK);
+    assert_int_equal(daemon.head.seq, 1);
+    assert_int_equal(daemon.kept.seq, 0);
+    store_close(store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int main(void)
@@ -354,6 +405,7 @@ int main(void)
         TEST(hello_keeps_acked_and_raises_the_counter),
         TEST(runs_are_listed_newest_first_and_filtered),
         TEST(status_follows_the_events),
+        TEST(the_first_head_of_an_event_is_kept),
         TEST(commands_keep_their_keys_and_order),
         TEST(foreign_files_are_refused),
     };

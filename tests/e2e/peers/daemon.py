@@ -8,6 +8,7 @@ that is connected again is the same daemon with a higher epoch.
 import asyncio
 import datetime
 import itertools
+import hashlib
 import json
 
 import websockets
@@ -177,8 +178,16 @@ class Daemon:
         pending = [event for event in self.events if event["seq"] > self.acked]
         for start in range(0, len(pending), batch):
             part = pending[start:start + batch]
-            await self.notify("events.append", {"events": part, "head": {"seq": part[-1]["seq"], "sha256": "0" * 64}})
+            await self.append(part)
         await self.wait(lambda: self.acked >= self.next - 1)
+
+    async def append(self, events, **other):
+        await self.notify("events.append", {"events": events, "head": self.head(events[-1]["seq"]), **other})
+
+    def head(self, seq):
+        """Of a chain of its own: any hash that stands for all events up to there."""
+        text = "".join(json.dumps(event) for event in self.events if event["seq"] <= seq)
+        return {"seq": seq, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
     async def wait(self, condition, timeout=10):
         async with self.changed:
