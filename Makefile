@@ -6,6 +6,8 @@
 # another B; that is the only reason for $(MAKE) below.
 
 VERSION := 0.1.0
+# No right clock stands before this day, 2026-11-20: a certificate that "is not valid yet" then tells of the clock.
+RELEASED := $(or $(SOURCE_DATE_EPOCH),1795132800)
 
 B        ?= build
 PREFIX   ?= /usr/local
@@ -205,7 +207,7 @@ OBJ  = $(patsubst %.c,$(B)/obj/%.o,$(1))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(WERROR),-Werror)
 SRC_WARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla
 
-ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' \
+ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' -DCHARTER_RELEASED=$(RELEASED) \
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
 # Paths of the build machine stay out of the binaries, so that any folder gives the same ones.
 MAP := $(foreach m,$(CURDIR)=. $(B)=build $(DEPS_DIR)=build/deps,-ffile-prefix-map=$(m))

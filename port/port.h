@@ -62,6 +62,7 @@ struct port_stat {
     int64_t mtime_ms;
     int64_t uid; /* of its owner */
     uint64_t inode, device;
+    bool exposed;    /* others than its owner and group may read or write it */
     bool executable; /* by this process (port_stat), by anybody (port_stat_fd) */
 };
 
@@ -102,8 +103,8 @@ enum err port_read_file(const char *path, char *to, size_t size, size_t *got);
 enum err port_read_regular_file(const char *path, char *to, size_t size, size_t *got);
 
 /* Calls `each` for every name in the directory but "." and ".."; a false from it ends the walk.
- * Uses the system's directory stream (which may allocate): for start-up and helpers, not for the
- * loop. */
+ * Blocks as the file system does.  Beside Linux it uses the system's directory stream, which may
+ * allocate. */
 enum err port_list(const char *path, bool (*each)(void *context, const char *name), void *context);
 
 /* An exclusive lock on an open file, released when the process closes any descriptor of that file,

@@ -2,7 +2,6 @@
 #define _XOPEN_SOURCE 700 /* realpath() */
 #include "internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +28,7 @@ static void fill(struct port_stat *stat, const struct stat *found)
         .uid = (int64_t)found->st_uid,
         .inode = (uint64_t)found->st_ino,
         .device = (uint64_t)found->st_dev,
+        .exposed = (found->st_mode & (S_IROTH | S_IWOTH)) != 0,
     };
 }
 
@@ -97,28 +97,4 @@ enum err port_real_path(const char *path, char *to, size_t size)
 enum err port_current_directory(char *to, size_t size)
 {
     return getcwd(to, size) == NULL ? port_fail() : OK;
-}
-
-enum err port_list(const char *path, bool (*each)(void *context, const char *name), void *context)
-{
-    enum err err = OK;
-    DIR *directory = opendir(path);
-
-    if (directory == NULL)
-        return port_fail();
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(directory);
-        if (entry == NULL) {
-            if (errno != 0)
-                err = port_fail();
-            break;
-        }
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (!each(context, entry->d_name))
-            break;
-    }
-    closedir(directory);
-    return err;
 }

@@ -12,7 +12,6 @@
 #include "link/tls_options.h"
 #include "link/transport.h"
 
-#define TLS_HOST 254
 #define TLS_ERROR 288
 #define TLS_SESSION 3072 /* bytes of a session for resumption; a longer one is not kept */
 
@@ -24,7 +23,6 @@ struct tls {
 
     /* tls*.c's */
     struct tls_engine *engine;
-    char host[TLS_HOST];
     unsigned port;
     bool warned; /* about the mode of the key file */
     /* to resume with, and what it holds for */

@@ -94,9 +94,10 @@ class Connection:
 
 class Gateway:
     def __init__(self, *, name="test-gateway", host="127.0.0.1", port=0, prefix="", token=None, heartbeat_s=30,
-                 message_bytes=65536, limit=None):
+                 message_bytes=65536, limit=None, ssl=None):
         self.name, self.host, self.port, self.prefix = name, host, port, prefix
         self.token = token
+        self.ssl = ssl               # an ssl.SSLContext: wss and https
         self.heartbeat_s, self.message_bytes = heartbeat_s, message_bytes
         self.limit = limit           # ceiling: highest seq that may be sent; None: none
         self.daemons = {}            # id: Daemon
@@ -126,7 +127,7 @@ class Gateway:
     @property
     def url(self):
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.prefix}"
+        return f"http{'s' if self.ssl else ''}://{host}:{self.port}{self.prefix}"
 
     def __enter__(self):
         if not self._thread.is_alive():
@@ -153,7 +154,8 @@ class Gateway:
         assert self._server is None
         self._server = await websockets.serve(
             self._serve, self.host, self.port, subprotocols=[SUBPROTOCOL], create_protocol=self._protocol,
-            max_size=self.message_bytes, ping_interval=None, compression=None, close_timeout=2, reuse_address=True)
+            max_size=self.message_bytes, ping_interval=None, compression=None, close_timeout=2, reuse_address=True,
+            ssl=self.ssl)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self, drop):
