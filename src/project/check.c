@@ -1,6 +1,7 @@
 /* Checks a whole project, for `charter-daemon check`: the first problem of each file.  Owns the order of the files. */
 #include "project/project.h"
 
+#include "project/describe.h"
 #include "project/workflow.h"
 
 struct report {
@@ -34,7 +35,8 @@ static void check_workflow(struct project_workspace *workspace, const char *root
     bool read = workflow_manifest(workspace, root, id, &manifest, &problem);
     if (!read)
         tell(report, &problem);
-    if (!workflow_plan(workspace, root, id, read ? &manifest : NULL, config, &problem))
+    if (!workflow_plan(workspace, root, id, read ? &manifest : NULL, config, &problem) ||
+        !conform_check(workspace, root, config, true, &problem))
         tell(report, &problem);
 }
 

@@ -1,5 +1,6 @@
 /* A submission, from the outside's workflow id and inputs to a plan.json on disk and the answer that says so.  Owns the
- * order of what is checked: workflow, plan, inputs, and only then the disk.  Invariant: the answer is {"ok"} exactly when
+ * order of what is checked: workflow, plan, inputs, what integrations say of themselves,
+ * and only then the disk.  Invariant: the answer is {"ok"} exactly when
  * plan.json is durable. */
 #include "project/project.h"
 
@@ -7,6 +8,7 @@
 #include "port.h"
 #include "project/convert.h"
 #include "project/declare.h"
+#include "project/describe.h"
 #include "project/python.h"
 #include "project/workflow.h"
 
@@ -75,7 +77,8 @@ static bool accept(struct project_workspace *workspace, const struct project *pr
         return reader_fail(&inputs, STR_NONE, "longer than %d bytes with their defaults",
                            LIMIT_INPUTS);
     canonical_digest(workspace, source_root(&workspace->inputs), inputs_sha256);
-    if (!put_bridge(project->root, &workspace->checked, problem))
+    if (!put_bridge(project->root, &workspace->checked, problem) ||
+        !conform_check(workspace, project->root, &config, false, problem))
         return false;
     if (!store_plan(workspace, project->root, submission->workflow_id, submission->run_id,
                     &manifest, plan_sha256, problem))

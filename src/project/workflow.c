@@ -105,5 +105,5 @@ bool workflow_plan(struct project_workspace *workspace, const char *root, struct
                                     .secrets = config_member(config, "secrets")};
     return plan_read(&r, workspace, plan) && integration_check_all(&r, plan->integrations) &&
            integration_resolve(&r, root, config_member(config, "integrations"), plan) &&
-           reference_check_plan(&scope, &of_config, workspace) && unsupported_check(&r, plan);
+           reference_check_plan(&scope, &of_config, workspace);
 }

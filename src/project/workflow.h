@@ -14,7 +14,7 @@ struct manifest {
 bool workflow_manifest(struct project_workspace *workspace, const char *root, struct str id,
                        struct manifest *manifest, struct project_problem *problem);
 /* Loads workflows/ID/plan and checks it against the manifest (NULL: could not be read, names of inputs pass), against
- * `config` (charter.yml as a source) and against what this version supports.  workspace->checked has the outcome. */
+ * `config` (charter.yml as a source); not against what integrations say of themselves (describe.h).  workspace->checked has the outcome. */
 bool workflow_plan(struct project_workspace *workspace, const char *root, struct str id,
                    const struct manifest *manifest, const struct project_source *config,
                    struct project_problem *problem);
@@ -30,9 +30,6 @@ struct str config_member(const struct project_source *config, const char *name);
 /* The folders under workflows/, in order: workspace->folders, *count of them; their names may be no ids. (browse.c) */
 bool browse_workflows(struct project_workspace *workspace, const char *root, size_t *count,
                       struct project_problem *problem);
-
-/* What a plan uses that this version does not support. (unsupported.c) */
-bool unsupported_check(const struct reader *r, const struct plan *plan);
 
 /* Hex of the SHA-256 of a normalised object: member order and white space do not matter, numbers count by their text.
  * (canonical.c) */

@@ -49,7 +49,7 @@ static void read_plan(struct project_workspace *workspace, const struct reader *
     check_order(plan);
     if (!integration_check_all(r, plan->integrations) ||
         !integration_resolve(r, "/nonexistent", config_member(&config, "integrations"), plan) ||
-        !reference_check_plan(&scope, &of_config, workspace) || !unsupported_check(r, plan)) {
+        !reference_check_plan(&scope, &of_config, workspace)) {
         MUST(r->problem->code != 0 && r->problem->reason[0] != '\0');
         return;
     }

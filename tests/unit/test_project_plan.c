@@ -210,22 +210,6 @@ static void plan_of_the_most_steps_is_taken(void **state)
     assert_has(rig_plan_refusal(out_cstr(&to)), "more than ");
 }
 
-/* Whatever the engine does not do yet is read in full, then refused by name. */
-static void plan_features_to_come_are_refused_by_name(void **state)
-{
-    (void)state;
-    static const struct refusal cases[] = {
-        {"integrations: {x: {describe: true}}\nsteps: [{id: a, uses: x}]",
-         "step 'a': describe: true is not supported yet"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        rig_file("workflows/w/plan.yml", cases[i].text);
-        const char *answer = rig_submit(NULL);
-        if (strstr(answer, cases[i].message) == NULL || strstr(answer, "-32007") == NULL)
-            fail_msg("%s", answer);
-    }
-}
-
 static void manifest_is_checked(void **state)
 {
     (void)state;
@@ -277,7 +261,6 @@ int main(void)
         YAML_TEST(plan_config_of_charter_yml_is_checked_per_step),
         YAML_TEST(plan_that_is_right_is_taken),
         YAML_TEST(plan_of_the_most_steps_is_taken),
-        YAML_TEST(plan_features_to_come_are_refused_by_name),
         YAML_TEST(manifest_is_checked),
         TEST(plan_may_be_written_as_json),
     };
