@@ -92,6 +92,7 @@ enum err port_unlink(const char *path);
 enum err port_make_directory(const char *path, unsigned mode); /* ERR_EXISTS */
 enum err port_remove_directory(const char *path);              /* ERR_EXISTS: not empty */
 enum err port_set_mode(const char *path, unsigned mode);
+enum err port_set_owner(const char *path, int64_t uid, int64_t gid);
 enum err port_symlink(const char *target, const char *path);
 /* An absolute path without links and dots; ERR_TOO_LARGE when it does not fit. */
 enum err port_real_path(const char *path, char *to, size_t size);
@@ -178,7 +179,7 @@ enum err port_resolve(const char *host, unsigned port, struct port_address *list
  * one. */
 enum err port_notify(const char *path, struct str bytes);
 
-/* --- processes (spawn.c, process.c, orphan.c, background.c) ---------------------------------- */
+/* --- processes (spawn.c, helper.c, process.c, orphan.c, user.c, confine.c, background.c)  */
 
 struct port_spawn {
     /* NULL-terminated; argv[0] is looked up in PATH of `env` when it has no '/'. */
@@ -191,6 +192,18 @@ struct port_spawn {
      * processes is what the system counts for the whole user; where the platform has no such limit
      * it is left out. */
     int64_t memory_bytes, cpu_s, open_files, processes;
+    /* Added to our own nice value, and to our own score with which the system picks whom to end
+     * when memory runs out (where there is such a thing); the child's are never below ours. */
+    int nice, oom_score;
+    /* Becomes this user and group alone; needs root.  Otherwise ours. */
+    bool changes_user;
+    int64_t uid, gid;
+    /* NULL-terminated directories in which the child may create, change and remove; it may then
+     * read and execute what its user may, change nothing elsewhere, gain no privileges, and signal
+     * or trace no process but its own.  The system's temporary directories and devices are always
+     * among them, those that are missing do not count.  NULL: as free as we are; so is every child
+     * where port_confinement() is 0. */
+    const char *const *writable;
 };
 
 struct port_child {
@@ -198,11 +211,20 @@ struct port_child {
     int in, out, err; /* our ends of its stdin, stdout, stderr */
 };
 
-/* Starts a program with default signal dispositions, nothing blocked, only fds 0, 1 and 2.  Its
+/* Starts a program with default signal dispositions, nothing blocked, only fds 0, 1 and 2, and
+ * others barred from writing to its files unless it says otherwise (umask 022 at least).  Its
  * failure to exec is reported here (ERR_NOT_FOUND, ERR_DENIED, ERR_IO: not executable code), not as
- * an exit code, and leaves nothing to reap.  A script must begin with "#!".  Takes about a
- * millisecond.  Where the platform can, the child is killed when we die. */
+ * an exit code, and leaves nothing to reap; so is a user that it cannot become (ERR_DENIED).  A
+ * script must begin with "#!".  Takes until the exec; where the platform has vfork, nothing of us
+ * is copied for it.  Where the platform can, the child is killed when we die. */
 enum err port_spawn(const struct port_spawn *what, struct port_child *child);
+/* How children can be confined: the version of the kernel's Landlock, or 0 where this system or
+ * this build has none. */
+int port_confinement(void);
+/* Numbers of a user and its main group, or of a group; names, or numbers as text.  For helpers: may
+ * allocate and ask servers. */
+enum err port_find_user(const char *user, int64_t *uid, int64_t *gid);
+enum err port_find_group(const char *group, int64_t *gid);
 
 /* Forks a helper that runs `work(context, fd)` with the write end of a pipe and exits with its
  * answer (0..255).  It leads its own process group, has fds 0-2 and the pipe alone, default signals

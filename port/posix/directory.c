@@ -75,6 +75,11 @@ enum err port_remove_directory(const char *path)
     return rmdir(path) == -1 ? port_fail() : OK;
 }
 
+enum err port_set_owner(const char *path, int64_t uid, int64_t gid)
+{
+    return chown(path, (uid_t)uid, (gid_t)gid) == -1 ? port_fail() : OK;
+}
+
 enum err port_set_mode(const char *path, unsigned mode)
 {
     return chmod(path, (mode_t)mode) == -1 ? port_fail() : OK;

@@ -23,13 +23,25 @@ enum err port_set_nonblocking(int fd, bool nonblocking);
 
 /* spawn.c: in a fresh child: default dispositions, nothing blocked. */
 void port_child_signals(void);
+/* limit.c: in a fresh child: 0 or less is no limit.  Limits of one process, not of its group. */
+void port_limit(int64_t memory_bytes, int64_t cpu_s, int64_t open_files, int64_t processes);
+void port_limit_core(void); /* no core file */
+/* pipe.c: both ends ours, blocking. */
+enum err port_pipe(int fds[2]);
 /* process.c: waits for the death of one child that is about to die. */
 void port_reap_one(int64_t pid);
 
 /* Replaced. */
-void port_close_from(int lowest);          /* close_from.c: in a fresh child alone */
-void port_die_with_parent(int64_t parent); /* orphan.c: in a fresh child alone */
-int64_t port_address_space(void);          /* memory.c: bytes, or -1 where unknown */
+/* begin.c: a new process that calls become(context), which does not come back.  All signals are
+ * blocked in it.  What it writes to memory may or may not be seen here, and we may stand still
+ * until it has called exec or has ended: so it does little.  -1 with errno set. */
+int64_t port_begin(void (*become)(void *context), void *context);
+bool port_become(int64_t uid, int64_t gid);     /* user.c: in a fresh child; false: errno */
+void port_raise_oom_score(int by);              /* oom.c: in a fresh child */
+bool port_confine(const char *const *writable); /* confine.c: in a fresh child; false: errno */
+void port_close_from(int lowest);               /* close_from.c: in a fresh child alone */
+void port_die_with_parent(int64_t parent);      /* orphan.c: in a fresh child alone */
+int64_t port_address_space(void);               /* memory.c: bytes, or -1 where unknown */
 enum err port_peer_of(int fd, struct port_credentials *peer); /* local.c */
 enum err port_local_address(const char *path, struct sockaddr_un *address,
                             socklen_t *size); /* local.c */
