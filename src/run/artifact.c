@@ -58,15 +58,24 @@ static bool add_file(void *context, const char *name)
     return true;
 }
 
+int64_t artifact_total_of(const char *run_directory)
+{
+    struct total total = {.bytes = 0};
+    struct out out = OUT_ON(total.path);
+
+    out_format(&out, "%s/artifacts", run_directory);
+    (void)port_list(out_cstr(&out), add_file, &total);
+    return total.bytes;
+}
+
 static bool add_run(void *context, const char *name)
 {
-    struct total *total = context, of_run;
-    struct out out = OUT_ON(of_run.path);
+    struct total *total = context;
+    char path[LIMIT_PATH];
+    struct out out = OUT_ON(path);
 
-    of_run.bytes = 0;
-    out_format(&out, "%s/%s/artifacts", total->path, name);
-    (void)port_list(out_cstr(&out), add_file, &of_run);
-    total->bytes += of_run.bytes;
+    out_format(&out, "%s/%s", total->path, name);
+    total->bytes += artifact_total_of(out_cstr(&out));
     return true;
 }
 

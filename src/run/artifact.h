@@ -22,6 +22,8 @@ void artifact_write(struct json_writer *w, const struct artifact *artifact);
 
 /* Bytes of all artifacts of all runs below RUNS_DIRECTORY: what LIMIT_ARTIFACTS bounds. */
 int64_t artifact_total(const char *runs_directory);
+/* Bytes of those of one run. */
+int64_t artifact_total_of(const char *run_directory);
 /* A new file in RUN_DIRECTORY/artifacts, which has no name of its own yet. */
 /* What a file is called while it is made, with a number behind it. */
 #define ARTIFACT_HALF ".new-"

@@ -65,6 +65,11 @@ static void on_removed(struct helper *helper, enum err outcome, struct str answe
     if (outcome != OK)
         log_warning("run", "directories of old runs could not be removed: %s", err_text(outcome));
     engine_clean_up(engine);
+    if (helper_running(&engine->remover))
+        return;
+    /* Artifacts and outputs may have waited for the space. */
+    store_next(engine);
+    engine_attend_all(engine);
 }
 
 static bool remove_half(void *context, const char *name)

@@ -474,11 +474,7 @@ static void give_up_helpers(struct engine *engine)
         engine->outputs.run->ending = false;
         engine->outputs.run = NULL;
     }
-    for (size_t i = 0; i < LIMIT_PROCESSES; i++)
-        if (engine->processes[i].state != PROCESS_FREE && engine->processes[i].storing) {
-            helper_cancel(&engine->processes[i].store);
-            engine->processes[i].storing = false;
-        }
+    store_give_up(engine);
 }
 
 void engine_stop(struct engine *engine, bool now)

@@ -85,8 +85,9 @@ struct process {
     int64_t request_deadline_ms; /* `deadline_ms` as the request says it; -1: null */
     struct failure failure;      /* why the attempt will have failed; FAILURE_NONE: it has not */
     struct intake intake;
-    bool torn;    /* the beginning of a line was dropped: its rest is to follow it */
-    bool storing; /* a helper makes an artifact of its answer; the intake keeps its line */
+    bool torn;        /* the beginning of a line was dropped: its rest is to follow it */
+    bool storing;     /* a helper makes an artifact of its answer; the intake keeps its line */
+    bool store_waits; /* that helper has not begun: another one works, or space is made */
     struct helper store;
     char store_answer[1024];
     /* what is to be stored, read in the helper */
@@ -197,6 +198,8 @@ struct engine {
     bool work;          /* some run wants attention */
     bool act;           /* some process wants engine_act() */
     enum err fatal;     /* the journal failed: the daemon ends with exit 6 */
+    bool store_busy;    /* a helper makes an artifact of some process's answer */
+    size_t store_last;  /* whose */
     struct {
         struct helper helper;
         struct run *run; /* whose outputs a helper is storing; NULL: nobody's */
@@ -351,8 +354,12 @@ void process_broke(struct engine *engine, struct process *process, enum failure_
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* A whole line stands in the process's intake (run/conversation.c). */
 void conversation_line(struct engine *engine, struct process *process);
-/* Starts the helper that makes an artifact of what process->store_… names. */
+/* Makes an artifact of what process->store_… names, in a helper, when its turn comes. */
 void store_start(struct engine *engine, struct process *process);
+/* Begins what waits, where nothing is in its way any more. */
+void store_next(struct engine *engine);
+/* Ends all of it. */
+void store_give_up(struct engine *engine);
 
 /* --- what the processes tell the engine (run/engine.c) --------------------------------------------------------------- */
 

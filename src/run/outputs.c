@@ -1,6 +1,6 @@
 /* Outputs of a run that are longer than an event may carry: resolved, hashed and stored as one artifact by a helper.  One run at a time; others
  * wait for their turn.  The run ends when the file is durable. */
-#include "run/engine.h"
+#include "run/quota.h"
 
 #include "base/hash.h"
 #include "port.h"
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define OUTPUTS_TIMEOUT_MS 60000
+#define OUTPUTS_AGAIN 2 /* exit code: when the runs that the answer names have gone */
 
 /* --- in the helper -------------------------------------------------------------------------------------------------- */
 
@@ -56,6 +57,8 @@ static int outputs_work(void *context, struct out *answer)
     char directory[LIMIT_PATH], temporary[LIMIT_PATH], reason[LIMIT_TEXT] = "";
     struct artifact artifact = {.media_type = "application/json"};
     struct json_writer w = json_writer(answer);
+    char words[QUOTA_WORDS];
+    enum quota quota;
     int fd;
 
     journal_detach(engine->journal);
@@ -65,6 +68,14 @@ static int outputs_work(void *context, struct out *answer)
         err = write_outputs(engine, run, fd, reason);
         if (err == OK)
             err = hash_file(fd, &artifact);
+        /* Its bytes are counted already. */
+        quota = err == OK ? quota_check(engine, 0, answer, words) : QUOTA_FITS;
+        if (quota != QUOTA_FITS) {
+            artifact_drop(temporary, fd);
+            if (quota == QUOTA_EXCEEDED)
+                out_text(answer, words);
+            return quota == QUOTA_EVICTS ? OUTPUTS_AGAIN : 1;
+        }
         if (err == OK)
             err = artifact_finish(directory, run->id, temporary, fd, &artifact);
         else
@@ -92,6 +103,10 @@ static void on_stored(struct helper *helper, enum err outcome, struct str answer
         engine); /* others may wait for this place; and this run may have been cancelled meanwhile */
     if (run->outcome != OUTCOME_NONE)
         return;
+    if (outcome == OK && exit_code == OUTPUTS_AGAIN) {
+        quota_evict(engine, answer); /* the run is looked at again when that is through */
+        return;
+    }
     if (outcome == OK && exit_code == 0) {
         ending_succeed(engine, run, answer);
         return;
@@ -111,7 +126,7 @@ void outputs_store(struct engine *engine, struct run *run)
                              .on_done = on_stored};
     struct failure failure;
 
-    if (engine->outputs.run != NULL)
+    if (engine->outputs.run != NULL || helper_running(&engine->remover))
         return; /* looked at again when that one is through */
     if (journal_last_seq(engine->journal) + 1 != engine->journal->next_seq) {
         engine_attend(engine, run); /* the helper reads what is on disk: after this turn's commit */

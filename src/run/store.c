@@ -1,6 +1,7 @@
 /* Making an artifact of a value: copied, hashed and synced by a helper, so that the loop never waits for a disk.  The name of the file is its
  * SHA-256, so the same content is stored once. */
 #include "run/engine.h"
+#include "run/quota.h"
 
 #include "base/hash.h"
 #include "json/check.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define STORE_TIMEOUT_MS 120000
+#define STORE_AGAIN 2 /* exit code: when the runs that the answer names have gone */
 
 /* --- in the helper -------------------------------------------------------------------------------------------------- */
 
@@ -130,16 +132,12 @@ static int store_work(void *context, struct out *answer)
     if (source.size > LIMIT_ARTIFACT)
         return say(answer, "too_large", "the artifact is larger than an artifact may be");
 
-    source_run_path(engine, "", "", directory);
-    int64_t total = artifact_total(directory);
-    if (total + source.size > LIMIT_ARTIFACTS) {
-        char words[200];
-        out = OUT_ON(words);
-        out_format(&out,
-                   "%lld bytes would not fit: all artifacts hold %lld bytes, the limit is %lld",
-                   (long long)source.size, (long long)total, (long long)LIMIT_ARTIFACTS);
-        return say(answer, "too_large", out_cstr(&out));
-    }
+    char words[QUOTA_WORDS];
+    enum quota quota = quota_check(process->engine, source.size, answer, words);
+    if (quota == QUOTA_EXCEEDED)
+        return say(answer, "too_large", words);
+    if (quota == QUOTA_EVICTS)
+        return STORE_AGAIN;
     source_run_path(engine, process->run->id, "", directory);
     enum err err = artifact_begin(directory, temporary, &fd);
     if (err == OK) {
@@ -150,7 +148,6 @@ static int store_work(void *context, struct out *answer)
             artifact_drop(temporary, fd);
     }
     if (err != OK) {
-        char words[160];
         out = OUT_ON(words);
         if (err == ERR_SYNTAX)
             out_format(&out,
@@ -177,39 +174,55 @@ static enum failure_kind kind_of(struct str raw)
                                              : FAILURE_TOO_LARGE;
 }
 
-static void on_stored(struct helper *helper, enum err outcome, struct str answer, int exit_code)
+/* The process is read on: the line that was stored has done its duty. */
+static void go_on(struct engine *engine, struct process *process)
 {
-    struct process *process = helper->owner;
-    struct engine *engine = process->engine;
-    struct str kind = STR_NONE, message = STR_NONE;
-
-    process->storing = false;
-    if (process->failure.kind != FAILURE_NONE) {
-        engine->act = true; /* cancelled meanwhile: the end of the process tells */
-        if (process->state == PROCESS_IDLE)
-            engine_step_failed(engine, process);
-    } else if (outcome == OK && exit_code == 0) {
-        engine_step_value(engine, process, STR_NONE, answer);
-    } else {
-        if (outcome == OK) {
-            (void)json_member(answer, "kind", &kind);
-            (void)json_member(answer, "message", &message);
-            char text[256];
-            (void)json_string_copy(message, text, sizeof text);
-            failure_set(&process->failure, kind_of(kind), "%s", text);
-        } else {
-            failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %.*s",
-                        STR_ARG(answer));
-        }
-        engine_step_failed(engine, process);
-    }
     intake_next(&process->intake);
     process->out.wanted = PORT_READABLE;
     engine->act = true;
     loop_wake(engine->loop);
 }
 
-void store_start(struct engine *engine, struct process *process)
+static void not_stored(struct engine *engine, struct process *process, enum failure_kind kind,
+                       const char *message)
+{
+    process->storing = process->store_waits = false;
+    failure_set(&process->failure, kind, "%s", message);
+    engine_step_failed(engine, process);
+}
+
+static void on_stored(struct helper *helper, enum err outcome, struct str answer, int exit_code)
+{
+    struct process *process = helper->owner;
+    struct engine *engine = process->engine;
+    struct str kind = STR_NONE, message = STR_NONE;
+    char text[256];
+
+    engine->store_busy = false;
+    process->storing = false;
+    if (process->failure.kind != FAILURE_NONE) {
+        if (process->state == PROCESS_IDLE) /* cancelled meanwhile: the end of the process tells */
+            engine_step_failed(engine, process);
+    } else if (outcome != OK) {
+        (void)str_copy(str_head(answer, sizeof text - 1), text, sizeof text);
+        not_stored(engine, process, FAILURE_TOO_LARGE, text);
+    } else if (exit_code == STORE_AGAIN) {
+        process->storing = process->store_waits = true;
+        quota_evict(engine, answer);
+    } else if (exit_code != 0) {
+        (void)json_member(answer, "kind", &kind);
+        (void)json_member(answer, "message", &message);
+        (void)json_string_copy(message, text, sizeof text);
+        not_stored(engine, process, kind_of(kind), text);
+    } else {
+        engine_step_value(engine, process, STR_NONE, answer);
+    }
+    if (!process->storing)
+        go_on(engine, process);
+    store_next(engine);
+}
+
+static bool begin(struct engine *engine, struct process *process)
 {
     struct helper_job job = {
         .work = store_work,
@@ -221,12 +234,54 @@ void store_start(struct engine *engine, struct process *process)
         .on_done = on_stored,
     };
 
+    char text[LIMIT_TEXT];
+    struct out out = OUT_ON(text);
+
     process->store.owner = process;
-    process->storing = true;
-    if (helper_start(engine->loop, &process->store, &job) == OK)
-        return;
-    process->storing = false;
-    failure_set(&process->failure, FAILURE_TOO_LARGE, "the artifact cannot be stored: %s",
-                port_last_error());
-    engine_step_failed(engine, process);
+    process->store_waits = false;
+    engine->store_busy = helper_start(engine->loop, &process->store, &job) == OK;
+    if (engine->store_busy)
+        return true;
+    out_format(&out, "the artifact cannot be stored: %s", port_last_error());
+    not_stored(engine, process, FAILURE_TOO_LARGE, out_cstr(&out));
+    return false;
+}
+
+static bool is_free(const struct engine *engine)
+{
+    return !engine->store_busy && !helper_running(&engine->remover);
+}
+
+/* One at a time: what all hold together is bounded only if nobody else adds to it meanwhile.  Whoever has waited longest is not known,
+ * but the search goes on behind the last one, so that each has its turn. */
+void store_next(struct engine *engine)
+{
+    for (size_t i = 0; i < LIMIT_PROCESSES && is_free(engine); i++) {
+        size_t at = (engine->store_last + 1 + i) % LIMIT_PROCESSES;
+        struct process *process = &engine->processes[at];
+        if (process->state == PROCESS_FREE || !process->store_waits)
+            continue;
+        engine->store_last = at;
+        if (!begin(engine, process))
+            go_on(engine, process);
+    }
+}
+
+void store_start(struct engine *engine, struct process *process)
+{
+    process->storing = process->store_waits = true;
+    if (is_free(engine))
+        (void)begin(engine, process); /* whoever gave it goes on with the process himself */
+}
+
+void store_give_up(struct engine *engine)
+{
+    for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
+        struct process *process = &engine->processes[i];
+        if (process->state == PROCESS_FREE || !process->storing)
+            continue;
+        helper_cancel(&process->store);
+        process->storing = process->store_waits = false;
+    }
+    engine->store_busy = false;
 }

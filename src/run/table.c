@@ -130,6 +130,18 @@ void table_move(struct run_table *table, struct run *run, struct journal_place f
 
 /* --- ended runs ---------------------------------------------------------------------------------------------------- */
 
+struct ended_run *table_oldest_ended(struct run_table *table)
+{
+    struct ended_run *oldest = NULL;
+
+    for (size_t i = 0; i < LIMIT_RETAIN_RUNS; i++) {
+        struct ended_run *ended = &table->ended[i];
+        if (ended->status != RUN_NONE && (oldest == NULL || ended_before(ended, oldest)))
+            oldest = ended;
+    }
+    return oldest;
+}
+
 struct ended_run *table_add_ended(struct run_table *table, char evicted[LIMIT_RUN_ID + 1])
 {
     struct ended_run *place = &table->ended[0];

@@ -104,6 +104,8 @@ void table_retire(struct run_table *table, struct run *run, struct journal_place
 /* A zeroed place among the ended runs, the oldest's where none is free: `evicted` as above. */
 struct ended_run *table_add_ended(struct run_table *table, char evicted[LIMIT_RUN_ID + 1]);
 
+/* The one that ended first, or NULL. */
+struct ended_run *table_oldest_ended(struct run_table *table);
 /* Of all places in the journal that a run has: the one in the oldest segment (false: it has none), and the bytes of all together. */
 bool table_oldest_place(struct run_table *table, const struct run *run,
                         struct journal_place *oldest);

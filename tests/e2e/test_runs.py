@@ -365,20 +365,59 @@ def test_output_types(project, daemon_of, kind):
         assert run.status == "failed" and run.failure()["kind"] == "output_type" and kind in run.failure()["message"], run.events
 
 
+def artifact_folder(project, run):
+    (completed,) = run.of("step.completed", "one")
+    return project.file(completed["data"]["artifact"]["$artifact"]["path"]).parent
+
+
+def hole(path, size):
+    """Only its size is there."""
+    with open(path, "wb") as large:
+        large.truncate(size)
+
+
 def test_all_artifacts_together_are_bounded(project, daemon_of):
+    """What runs hold that have not ended is not given away: new artifacts fail, with the sizes."""
     project.workflow("w", [step("one", value="x" * 20000)])
+    project.workflow("holds", [step("one", value="x" * 20000), step("two", {"wait": "go"}, value=2)])
     daemon = daemon_of(project)
-    first = daemon.run("w")
-    assert first.status == "succeeded"
-    (completed,) = [event for event in first.events if event["type"] == "step.completed"]
-    folder = project.file(completed["data"]["artifact"]["$artifact"]["path"]).parent
-    with open(folder / "large", "wb") as large:  # a hole: only its size is there
-        large.truncate(ALL_ARTIFACTS)
+    holder = daemon.start_run("holds")
+    daemon.wait_event("step.started", holder, "two")
+    folder = project.file(f".charter/runs/{holder}/artifacts")
+    hole(folder / "large", ALL_ARTIFACTS)
     second = daemon.run("w")
     assert second.status == "failed" and second.failure()["kind"] == "too_large"
     assert "20002 bytes" in second.failure()["message"] and str(ALL_ARTIFACTS) in second.failure()["message"]
     (folder / "large").unlink()
     assert daemon.run("w").status == "succeeded"
+    project.touch("go")
+    assert daemon.end_of(holder).status == "succeeded"
+
+
+def test_the_oldest_ended_runs_give_way_to_new_artifacts(project, daemon_of):
+    """As many as are needed and no more; those that hold none stay."""
+    project.workflow("w", [step("one", value="x" * 20000)])
+    project.workflow("small", [step("one", value=1)])
+    daemon = daemon_of(project)
+    runs = [daemon.run("small")] + [daemon.run("w") for _ in range(3)]
+    for run in runs[1:]:
+        hole(artifact_folder(project, run) / "large", ALL_ARTIFACTS // 3 - 22000)
+    last = daemon.run("w")
+    assert last.status == "succeeded", last.state
+    assert daemon.refused("run.status", {"run_id": runs[1].id}).code == -32005
+    assert not project.file(f".charter/runs/{runs[1].id}").exists()
+    for run in (runs[0], runs[2], runs[3], last):
+        assert daemon.status(run.id)["status"] == "succeeded"
+    # Several at once, each in its turn.
+    hole(artifact_folder(project, last) / "large", ALL_ARTIFACTS)
+    ids = [daemon.start_run("w") for _ in range(6)]
+    assert [daemon.end_of(run_id).status for run_id in ids] == ["succeeded"] * 6
+    assert daemon.refused("run.status", {"run_id": last.id}).code == -32005
+    # And for the outputs of a run.
+    hole(artifact_folder(project, daemon.run("w")) / "large", ALL_ARTIFACTS)
+    project.workflow("outputs", [step(f"s{number}", value="x" * 12000) for number in range(3)],
+                     outputs={f"o{number}": "${{ outputs.s%d }}" % number for number in range(3)})
+    assert daemon.run("outputs").status == "succeeded"
 
 
 def test_large_outputs_of_a_run_become_one_artifact(project, daemon_of):
