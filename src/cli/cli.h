@@ -67,9 +67,11 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_json(struct cli *cli, struct str raw);
 
 /* The commands that have files of their own. */
-int cli_run(struct cli *cli);    /* run.c */
-int cli_events(struct cli *cli); /* events.c */
-int cli_init(struct cli *cli);   /* init.c */
+int cli_run(struct cli *cli);       /* run.c */
+int cli_events(struct cli *cli);    /* events.c */
+int cli_init(struct cli *cli);      /* init.c */
+int cli_artifacts(struct cli *cli); /* artifacts.c */
+int cli_artifact_get(struct cli *cli);
 /* What a run waits for, asked at the terminal: of `charter resume` and `charter submit-input`
  * without an answer on the command line (answer.c). */
 int cli_answer(struct cli *cli, bool is_gate);

@@ -208,6 +208,10 @@ static const struct cli_option stop_options[] = {
 
 #define ANSWER_NOTES "Without an answer on the command line it asks for one, at a terminal.\n"
 
+#define ARTIFACT_NOTES                                                                               \
+    "NAME is that of an output or a step, or the first eight or more digits of its SHA-256, which\n" \
+    "is compared while it is written: exit code 1 where it differs.\n"
+
 const struct cli_command cli_commands[] = {
     {{"run", NULL},
      "WORKFLOW_ID",
@@ -227,6 +231,22 @@ const struct cli_command cli_commands[] = {
      NULL,
      OPTIONS(events_options),
      cli_events},
+    {{"artifacts", NULL},
+     "RUN_ID",
+     1,
+     1,
+     "values of a run that are files",
+     NULL,
+     NO_OPTIONS,
+     cli_artifacts},
+    {{"artifact", "get"},
+     "RUN_ID NAME",
+     2,
+     2,
+     "write one to standard output",
+     ARTIFACT_NOTES,
+     NO_OPTIONS,
+     cli_artifact_get},
     {{"cancel", NULL}, "RUN_ID", 1, 1, "cancel a run", NULL, OPTIONS(cancel_options), cancel},
     {{"resume", NULL},
      "RUN_ID",
