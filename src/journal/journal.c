@@ -92,21 +92,30 @@ enum err journal_begin(struct journal *journal, const struct journal_event *even
         return err;
     journal->writing = JOURNAL_EVENT;
     journal->has_event = true;
-    json_key(w, "event");
+    json_key_str(w, STR("event"));
     journal->event_start = journal->out.n;
     json_object(w);
-    json_put_u64(w, "seq", journal->next_seq);
+    json_key_str(w, STR("seq"));
+    json_u64(w, journal->next_seq);
     if (event->run_id != NULL) {
-        json_put_text(w, "run_id", event->run_id);
-        json_put_u64(w, "n", event->n);
+        json_key_str(w, STR("run_id"));
+        json_text(w, event->run_id);
+        json_key_str(w, STR("n"));
+        json_u64(w, event->n);
     }
-    json_put_str(w, "time", time_in_words(journal, event->time_ms));
-    json_put_text(w, "type", event->type);
-    if (event->step_id != NULL)
-        json_put_text(w, "step_id", event->step_id);
-    if (event->attempt > 0)
-        json_put_u64(w, "attempt", event->attempt);
-    json_key(w, "data");
+    json_key_str(w, STR("time"));
+    json_string(w, time_in_words(journal, event->time_ms));
+    json_key_str(w, STR("type"));
+    json_text(w, event->type);
+    if (event->step_id != NULL) {
+        json_key_str(w, STR("step_id"));
+        json_text(w, event->step_id);
+    }
+    if (event->attempt > 0) {
+        json_key_str(w, STR("attempt"));
+        json_u64(w, event->attempt);
+    }
+    json_key_str(w, STR("data"));
     json_object(w);
     *data = w;
     return OK;
