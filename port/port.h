@@ -299,6 +299,8 @@ enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
 
 /* Whether it has SSE4.2, and with that an instruction for CRC-32C; asked once, then remembered. */
 bool port_has_sse42(void);
+/* SHA-256 by the processor's own instructions; false where it has none: then nothing was done. */
+bool port_sha256(struct str bytes, unsigned char digest[32]);
 
 /* --- the pipes of an integration (pipe.c) ----------------------------------------------------- */
 

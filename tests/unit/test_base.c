@@ -195,6 +195,24 @@ static void ring_is_a_queue_across_its_end(void **state)
 
 /* --- crc32c, hashes, base64 ----------------------------------------------------------------- */
 
+static void sha256_is_the_same_in_one_piece_and_in_many(void **state)
+{
+    unsigned char bytes[400], whole[32], pieces[32];
+    struct sha256 sha;
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * i * 41 + 3);
+    for (size_t n = 0; n <= sizeof bytes; n++) {
+        struct str text = str_range((const char *)bytes, n);
+        sha256_of(text, whole); /* by the processor, where it can */
+        sha256_start(&sha);
+        sha256_add(&sha, str_head(text, n / 3));
+        sha256_add(&sha, str_from(text, n / 3));
+        sha256_end(&sha, pieces);
+        assert_memory_equal(whole, pieces, sizeof whole);
+    }
+}
+
 static void crc32c_is_the_same_by_table_and_by_processor(void **state)
 {
     unsigned char bytes[80];
@@ -465,6 +483,7 @@ int main(void)
         cmocka_unit_test(ring_is_a_queue_across_its_end),
         cmocka_unit_test(crc32c_gives_the_known_answers),
         cmocka_unit_test(crc32c_is_the_same_by_table_and_by_processor),
+        cmocka_unit_test(sha256_is_the_same_in_one_piece_and_in_many),
         cmocka_unit_test(hashes_give_the_known_answers),
         cmocka_unit_test(base64_gives_the_known_answers),
         cmocka_unit_test(ulid_has_its_form),
