@@ -68,13 +68,14 @@ static bool allow(int rules, const char *path, uint64_t rights)
     struct beneath beneath = {.allowed = rights};
     struct stat stat;
 
-    beneath.directory = open(path, O_PATH | O_CLOEXEC);
-    if (beneath.directory == -1)
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd == -1)
         return true;
-    if (fstat(beneath.directory, &stat) == 0 && !S_ISDIR(stat.st_mode))
+    beneath.directory = fd;
+    if (fstat(fd, &stat) == 0 && !S_ISDIR(stat.st_mode))
         beneath.allowed &= ON_FILES;
     bool done = syscall(ADD_RULE, rules, RULE_BENEATH, &beneath, 0U) == 0;
-    close(beneath.directory);
+    close(fd);
     return done;
 }
 

@@ -15,6 +15,8 @@ enum err port_find_user(const char *user, int64_t *uid, int64_t *gid)
     bool is_number = str_to_u64(str_of(user), &number) && number < UINT32_MAX;
 
     errno = 0;
+    /* A helper has one thread. */
+    // cppcheck-suppress [getpwuidCalled, getpwnamCalled]
     found = is_number ? getpwuid((uid_t)number) : getpwnam(user);
     if (found == NULL && !is_number)
         return errno == 0 ? port_fail_text(ERR_NOT_FOUND, "no such user") : port_fail();
@@ -33,6 +35,7 @@ enum err port_find_group(const char *group, int64_t *gid)
         return OK;
     }
     errno = 0;
+    // cppcheck-suppress getgrnamCalled
     struct group *found = getgrnam(group);
     if (found == NULL)
         return errno == 0 ? port_fail_text(ERR_NOT_FOUND, "no such group") : port_fail();

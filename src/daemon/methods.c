@@ -48,6 +48,7 @@ static void on_status(void *context, struct rpc_call *call, struct str params)
     json_put_u64(w, "bytes_written", daemon->journal.bytes_written);
     json_object_end(w);
     json_put_i64(w, "memory_private_bytes", port_memory_private());
+    json_put_text(w, "sandbox", port_confinement() > 0 ? "landlock" : "none");
     json_object_end(w);
     rpc_answer_end(call, w);
 }

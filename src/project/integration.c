@@ -10,11 +10,13 @@
 #include <string.h>
 
 #define ARGUMENTS_MAX 64
+#define WRITABLE_MAX 16
+#define OWNER_BYTES 128
 #define PYTHON_BYTES 512 /* of the raw target */
 #define DROPPED_IN ".charter/integrations/"
 
 struct entry {
-    struct str command, python, config, env, limits, describe, description;
+    struct str command, python, config, env, limits, describe, description, user, group, sandbox;
 };
 
 static const struct reader_field entry_fields[] = {
@@ -25,10 +27,21 @@ static const struct reader_field entry_fields[] = {
     {"limits", READER_OBJECT, false, offsetof(struct entry, limits)},
     {"describe", READER_BOOLEAN, false, offsetof(struct entry, describe)},
     {"description", READER_STRING, false, offsetof(struct entry, description)},
+    {"user", READER_STRING | READER_NUMBER, false, offsetof(struct entry, user)},
+    {"group", READER_STRING | READER_NUMBER, false, offsetof(struct entry, group)},
+    {"sandbox", READER_BOOLEAN | READER_OBJECT, false, offsetof(struct entry, sandbox)},
+};
+
+struct sandbox {
+    struct str write;
+};
+
+static const struct reader_field sandbox_fields[] = {
+    {"write", READER_ARRAY, false, offsetof(struct sandbox, write)},
 };
 
 struct limits {
-    struct str memory, cpu, files, processes;
+    struct str memory, cpu, files, processes, nice, oom_score;
 };
 
 static const struct reader_field limits_fields[] = {
@@ -36,6 +49,8 @@ static const struct reader_field limits_fields[] = {
     {"cpu_s", READER_NUMBER, false, offsetof(struct limits, cpu)},
     {"open_files", READER_NUMBER, false, offsetof(struct limits, files)},
     {"processes", READER_NUMBER, false, offsetof(struct limits, processes)},
+    {"nice", READER_NUMBER, false, offsetof(struct limits, nice)},
+    {"oom_score", READER_NUMBER, false, offsetof(struct limits, oom_score)},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
@@ -134,7 +149,43 @@ static bool check_limits(const struct reader *r, struct str raw)
                           reader_integer(r, limits.memory, 1, 1 << 24, &value) &&
                           reader_integer(r, limits.cpu, 1, INT32_MAX, &value) &&
                           reader_integer(r, limits.files, 4, 1 << 20, &value) &&
-                          reader_integer(r, limits.processes, 1, 1 << 20, &value));
+                          reader_integer(r, limits.processes, 1, 1 << 20, &value) &&
+                          reader_integer(r, limits.nice, 0, 19, &value) &&
+                          reader_integer(r, limits.oom_score, 0, 1000, &value));
+}
+
+static bool check_sandbox(const struct reader *r, struct str raw)
+{
+    struct sandbox sandbox = {0};
+    struct str name, path;
+    size_t count = 0;
+    if (raw.n == 0 || json_type(raw) != JSON_OBJECT)
+        return true;
+    if (!reader_object(r, raw, sandbox_fields, COUNT_OF(sandbox_fields), &sandbox))
+        return false;
+    struct json_walk walk = json_walk(sandbox.write);
+    while (json_walk_next(&walk, &name, &path)) {
+        if (!reader_is(r, path, READER_STRING))
+            return false;
+        if (path.n == 2 || has_nul(path) || template_in(path))
+            return reader_fail(r, path, "must be the path of a folder or file");
+        if (count++ == WRITABLE_MAX)
+            return reader_fail(r, path, "more than %d paths", WRITABLE_MAX);
+    }
+    return true;
+}
+
+/* A name, or a number of its own or as text. */
+static bool check_owner(const struct reader *r, struct str raw)
+{
+    char name[OWNER_BYTES];
+    int64_t number = 0;
+    if (raw.n == 0)
+        return true;
+    if (json_type(raw) == JSON_NUMBER)
+        return reader_integer(r, raw, 0, UINT32_MAX - 1, &number);
+    return (raw.n > 2 && json_string_copy(raw, name, sizeof name)) ||
+           reader_fail(r, raw, "must be the name or the number of a user or group");
 }
 
 static bool check_entry(const struct reader *r, struct str raw)
@@ -148,7 +199,8 @@ static bool check_entry(const struct reader *r, struct str raw)
         return reader_fail(r, entry.python,
                            "must be the name of an entry point, or ./FILE.py:CLASS");
     return (entry.command.n == 0 || check_command(r, entry.command)) && check_env(r, entry.env) &&
-           check_limits(r, entry.limits);
+           check_limits(r, entry.limits) && check_owner(r, entry.user) &&
+           check_owner(r, entry.group) && check_sandbox(r, entry.sandbox);
 }
 
 bool integration_check_all(const struct reader *r, struct str entries)
@@ -239,12 +291,53 @@ static bool resolve(const struct reader *r, const char *root, struct str plan_en
         "an executable in .charter/integrations, nor an entry point in .charter/.venv");
 }
 
+/* A member of the plan's entry, or of charter.yml's. */
+static struct str chosen(const struct plan_step *step, const char *name)
+{
+    struct str value;
+    return (json_member(step->plan_entry, name, &value) && json_type(value) != JSON_NULL) ||
+                   (json_member(step->project_entry, name, &value) && json_type(value) != JSON_NULL)
+               ? value
+               : STR_NONE;
+}
+
+static bool owner_text(struct str raw, char *to, size_t size)
+{
+    return json_type(raw) == JSON_STRING ? json_string_copy(raw, to, size)
+                                         : str_copy(raw, to, size);
+}
+
+/* Names of users and groups become numbers here, where asking for them may block. */
+static bool resolve_owner(const struct reader *r, struct plan_step *step)
+{
+    struct str user = chosen(step, "user"), group = chosen(step, "group"), name;
+    char text[OWNER_BYTES];
+    enum err err = OK;
+    step->uid = step->gid = -1;
+    if (user.n == 0 && group.n == 0)
+        return true;
+    name = plan_text(step->uses);
+    if (user.n == 0)
+        return reader_fail(r, step->uses, "integration '%.*s' has a 'group' and no 'user'",
+                           STR_ARG(name));
+    if (owner_text(user, text, sizeof text))
+        err = port_find_user(text, &step->uid, &step->gid);
+    if (err == OK && group.n > 0 && owner_text(group, text, sizeof text))
+        err = port_find_group(text, &step->gid);
+    if (err != OK)
+        return reader_fail(r, step->uses, "integration '%.*s': '%s': %s", STR_ARG(name), text,
+                           port_last_error());
+    return true;
+}
+
 bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
                          struct plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         struct plan_step *step = &plan->steps[i];
-        if (step->kind == PLAN_USES && !resolve(r, root, plan->integrations, project_entries, step))
+        if (step->kind == PLAN_USES &&
+            (!resolve(r, root, plan->integrations, project_entries, step) ||
+             !resolve_owner(r, step)))
             return false;
     }
     return true;
@@ -314,5 +407,11 @@ void integration_write(const struct plan_step *step, struct json_writer *w)
     for (size_t i = 0; i < COUNT_OF(overlays); i++)
         write_overlay(w, overlays[i], member(step->project_entry, overlays[i]),
                       member(step->plan_entry, overlays[i]));
+    if (step->uid >= 0) {
+        json_put_i64(w, "uid", step->uid);
+        json_put_i64(w, "gid", step->gid);
+    }
+    if (chosen(step, "sandbox").n > 0)
+        json_put_raw(w, "sandbox", chosen(step, "sandbox"));
     json_object_end(w);
 }

@@ -15,7 +15,7 @@ bool integration_check_all(const struct reader *r, struct str entries);
 bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
                          struct plan *plan);
 
-/* {"command":[…],"config":{…},"env":{…},"limits":{…}} of a resolved step: charter.yml's entry overlaid by the plan's. */
+/* {"command":[…],"config":{…},"env":{…},"limits":{…},"uid":…,"gid":…,"sandbox":…} of a resolved step: charter.yml's entry overlaid by the plan's. */
 void integration_write(const struct plan_step *step, struct json_writer *w);
 
 #endif

@@ -38,6 +38,7 @@ struct plan_step {
     struct str plan_entry, project_entry;
     struct str python;  /* raw: an entry point or FILE.py:CLASS; STR_NONE where it is a program */
     bool is_dropped_in; /* .charter/integrations/NAME */
+    int64_t uid, gid;   /* that it runs as; -1: as the daemon */
 };
 
 struct plan {

@@ -69,6 +69,7 @@ struct process {
     struct run *run;
     char name[LIMIT_NAME + 1]; /* of the integration */
     int64_t pid;
+    int64_t uid, gid; /* that it runs as; -1: as we do */
     struct loop_fd in, out, err;
     bool in_ready; /* its stdin takes bytes, as far as we know */
     bool exited;

@@ -8,9 +8,12 @@
 
 #define ARGV_MAX 64
 #define ENV_MAX 64
+#define WRITABLE_MAX 16
+/* When memory runs out, an integration goes before the daemon. */
+#define OOM_SCORE 200
 
 struct launch {
-    const char *argv[ARGV_MAX + 1], *env[ENV_MAX + 1];
+    const char *argv[ARGV_MAX + 1], *env[ENV_MAX + 1], *writable[WRITABLE_MAX + 2];
     size_t argc, envc;
     struct out text; /* the strings, NUL-terminated */
 };
@@ -85,11 +88,53 @@ static bool add_arguments(struct launch *launch, struct str command)
     return launch->argc > 0 && !launch->text.overflow;
 }
 
-static int64_t limit_of(struct str limits, const char *name)
+static int64_t limit_of(struct str limits, const char *name, int64_t otherwise)
 {
     struct str raw;
     int64_t value;
-    return json_member(limits, name, &raw) && json_integer(raw, &value) ? value : 0;
+    return json_member(limits, name, &raw) && json_integer(raw, &value) ? value : otherwise;
+}
+
+/* Where it may write: the project, and what `sandbox: {write: […]}` adds.  `sandbox: false` takes the walls away. */
+static bool add_writable(struct engine *engine, struct launch *launch, struct str integration,
+                         struct port_spawn *spawn)
+{
+    struct str sandbox = STR_NONE, write = STR_NONE, ignored, value;
+    size_t count = 0;
+
+    if (json_member(integration, "sandbox", &sandbox) && json_type(sandbox) == JSON_BOOLEAN &&
+        !json_is_true(sandbox))
+        return true;
+    launch->writable[count++] = engine->project->root;
+    if (json_member(sandbox, "write", &write)) {
+        struct json_walk walk = json_walk(write);
+        while (json_walk_next(&walk, &ignored, &value)) {
+            size_t start = launch->text.n;
+            if (count > WRITABLE_MAX || !json_string_decode(value, &launch->text))
+                return false;
+            launch->writable[count++] = launch_end(launch, start);
+        }
+    }
+    spawn->writable = launch->writable;
+    return !launch->text.overflow;
+}
+
+/* Another user passes through folders that are ours; their names it cannot read. */
+static void open_folders(struct engine *engine, const struct process *process)
+{
+    static const char *const folders[] = {"/.charter", "/.charter/runs"};
+    char path[LIMIT_PATH];
+
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        struct out out = OUT_ON(path);
+        out_text(&out, engine->project->root);
+        out_text(&out, folders[i]);
+        (void)port_set_mode(out_cstr(&out), 0711);
+    }
+    source_run_path(engine, process->run->id, "", path);
+    (void)port_set_mode(path, 0711);
+    source_run_path(engine, process->run->id, "files", path);
+    (void)port_set_mode(path, 0711);
 }
 
 static void fail_launch(struct engine *engine, struct process *process, enum failure_kind kind,
@@ -123,6 +168,10 @@ void process_make_directory(struct engine *engine, const struct process *process
     out_byte(&out, '/');
     out_text(&out, step_id);
     (void)port_make_directory(out_cstr(&out), 0700);
+    if (process->uid >= 0) {
+        open_folders(engine, process);
+        (void)port_set_owner(path, process->uid, process->gid);
+    }
 }
 
 static enum err prepare(struct engine *engine, struct process *process, struct launch *launch,
@@ -178,13 +227,26 @@ static enum err prepare(struct engine *engine, struct process *process, struct l
         out_cstr(&out);
         return ERR_TOO_LARGE;
     }
-    *spawn = (struct port_spawn){
-        .argv = launch->argv, .env = launch->env, .directory = engine->project->root};
+    *spawn = (struct port_spawn){.argv = launch->argv,
+                                 .env = launch->env,
+                                 .directory = engine->project->root,
+                                 .oom_score = OOM_SCORE};
     if (json_member(raw, "limits", &limits)) {
-        spawn->memory_bytes = limit_of(limits, "memory_mb") * 1024 * 1024;
-        spawn->cpu_s = limit_of(limits, "cpu_s");
-        spawn->open_files = limit_of(limits, "open_files");
-        spawn->processes = limit_of(limits, "processes");
+        spawn->memory_bytes = limit_of(limits, "memory_mb", 0) * 1024 * 1024;
+        spawn->cpu_s = limit_of(limits, "cpu_s", 0);
+        spawn->open_files = limit_of(limits, "open_files", 0);
+        spawn->processes = limit_of(limits, "processes", 0);
+        spawn->nice = (int)limit_of(limits, "nice", 0);
+        spawn->oom_score = (int)limit_of(limits, "oom_score", OOM_SCORE);
+    }
+    process->uid = spawn->uid = limit_of(raw, "uid", -1);
+    process->gid = spawn->gid = limit_of(raw, "gid", -1);
+    spawn->changes_user = spawn->uid >= 0;
+    if (!add_writable(engine, launch, raw, spawn)) {
+        struct out out = out_on(reason, LIMIT_TEXT);
+        out_text(&out, "its command, environment and folders are too long");
+        out_cstr(&out);
+        return ERR_TOO_LARGE;
     }
     return OK;
 }

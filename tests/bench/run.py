@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What the daemon costs, each number beside the floor under it that was measured in the same run, in turns with it.
 
-    run.py BUILD [SECTION...]        sections: events handoff startup steps memory text idle (default: all)
+    run.py BUILD [SECTION...]        sections: events handoff startup spawn steps memory text idle (default: all)
 
 BUILD holds charter-daemon and bench/.  Works in a temporary directory ($TMPDIR: it should be on the disk that matters) and
 takes less than two minutes on a quiet machine.  Times of the processor are the daemon's alone, from /proc/PID/schedstat; children are not in
@@ -201,6 +201,18 @@ def bench_startup(base):
     row(f"journal of {size:.0f} MB, processor", cpu / 1e3, "ms")
 
 
+def bench_spawn(base):
+    heading("a program that ends at once, started by a process of 16 MB")
+    ours, confined, floors, program = [], [], [], [BUILD / "charter-daemon", "--version"]
+    for _ in range(7):
+        floors.append(numbers(tool("spawn", 100, *program)))
+        ours.append(numbers(tool("spawned", 100, "free", *program)))
+        confined.append(numbers(tool("spawned", 100, "confined", *program)))
+    floor = median_of(floors)[0] / 100
+    row("spawn to reaped", median_of(ours)[0] / 100, "us", floor, "vfork, exec, wait")
+    row("the same, confined by Landlock", median_of(confined)[0] / 100, "us", floor, "the same")
+
+
 def bench_steps(base):
     project = Project(base, "steps")
     project.workflow("each", [], SPAWN_STEPS, own_process=True)
@@ -315,7 +327,8 @@ def print_table():
 
 
 def main():
-    sections = {"events": bench_events, "handoff": bench_handoff, "startup": bench_startup, "steps": bench_steps,
+    sections = {"events": bench_events, "handoff": bench_handoff, "startup": bench_startup, "spawn": bench_spawn,
+                "steps": bench_steps,
                 "memory": bench_memory, "text": bench_text, "idle": bench_idle}
     chosen = sys.argv[2:] or list(sections)
     if any(name not in sections for name in chosen):

@@ -15,7 +15,7 @@ static char grown[16 << 20];
 
 int main(int argc, char **argv)
 {
-    const char *env[] = {"PATH=/usr/bin:/bin", NULL};
+    const char *env[] = {"PATH=/usr/bin:/bin", NULL}, *writable[] = {"/var/empty", NULL};
     double longest = 0;
 
     if (argc < 4 || atoi(argv[1]) < 1) {
@@ -28,6 +28,8 @@ int main(int argc, char **argv)
     struct port_spawn what = {
         .argv = (const char *const *)(argv + 3), .env = env, .directory = "/"};
     double wall = now_us();
+    if (strcmp(argv[2], "confined") == 0)
+        what.writable = writable;
     for (int i = 0; i < atoi(argv[1]); i++) {
         struct port_child child;
         int64_t pid;
