@@ -18,7 +18,7 @@ import sys
 import threading
 from queue import Empty, SimpleQueue
 
-CANCELLED, INVALID_PARAMS, METHOD_NOT_FOUND, FAILED = -32015, -32602, -32601, -32000
+CANCELLED, INVALID_PARAMS, METHOD_NOT_FOUND, FAILED = -32015, -32602, -32601, -32603
 NOTICE_BYTES = 12000  # of a notification: below the shortest message limit that can be configured
 MESSAGE_CHARACTERS = 2000  # of an error
 LEVELS = ("debug", "info", "warning", "error")
@@ -34,6 +34,14 @@ class Terminated(BaseException):
 
 class Refused(Exception):
     """What the author can put right; says all there is to say, so no traceback is shown."""
+
+
+class Failure(Exception):
+    """What context.fail() raises: the author's own words, without a traceback."""
+
+    def __init__(self, message, code, retry):
+        Exception.__init__(self, message)
+        self.code, self.retry = code, retry
 
 
 # --- what goes out ---------------------------------------------------------------------------------
@@ -196,6 +204,10 @@ class Context(View):
         if message is not None:
             params["message"] = str(message)
         self._bridge.channel.notify("progress", params)
+
+    def fail(self, message, code=FAILED, retry=None):
+        """Ends the step; retry=False: for good, however many attempts are left."""
+        raise Failure(str(message), code, retry)
 
     def artifact(self, path, media_type="application/octet-stream"):
         """To be returned by execute(): a file in artifacts_dir as the step's result."""
@@ -669,7 +681,7 @@ class Bridge:
 
     # Requests.
 
-    def on_setup(self, params):
+    def on_setup(self, params, request_id):
         found = self.call(load, self.target)
         if "logging" in sys.modules:
             self.take_logging()
@@ -685,7 +697,7 @@ class Bridge:
         self.instance = instance
         setup = getattr(instance, "setup", None)
         if setup is not None:
-            self.call(setup, *([View(params)] if wants_argument(setup) else []))
+            self.call(setup, *([Context(params, self, request_id)] if wants_argument(setup) else []))
         self.is_set_up = True
         return {"ok": True}
 
@@ -704,10 +716,11 @@ class Bridge:
 
     def answer_to(self, method, params, request_id):
         if method == "setup":
-            return self.on_setup(params)
+            return self.on_setup(params, request_id)
         if method in ("execute", "teardown") and self.instance is not None:
             return self.on_execute(params, request_id) if method == "execute" else self.on_teardown()
-        raise Refused("no method %s here" % method)
+        error = Failure("no method %s here" % method, METHOD_NOT_FOUND, None)
+        raise error
 
     def serve_one(self, message):
         """Answers a request; False after the last."""
@@ -820,6 +833,11 @@ def described(error):
     import traceback
     if isinstance(error, Refused):
         return {"code": INVALID_PARAMS, "message": str(error)[:MESSAGE_CHARACTERS]}
+    if isinstance(error, Failure):
+        made = {"code": error.code, "message": str(error)[:MESSAGE_CHARACTERS]}
+        if error.retry is not None:
+            made["data"] = {"retry": bool(error.retry)}
+        return made
     frames = error.__traceback__
     while frames is not None and is_between(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next

@@ -244,6 +244,18 @@ def test_the_process_serves_on_after_an_exception(project, daemon_of):
     assert project.wait_file("torn-down")
 
 
+def test_context_fail_says_what_the_author_says(project, daemon_of):
+    project.code("""
+        class Tool:
+            def execute(self, step, context):
+                try: context.fail("no such city", code=404, retry=False)
+                finally: open("finally", "a").write("x")
+        """, [{"id": "one", "uses": "tool", "retry": {"max_attempts": 3, "initial_ms": 1}}])
+    run = daemon_of(project).run()
+    error = run.failure()
+    assert (error["message"], error["code"], error["stderr"]) == ("no such city", 404, []) and project.file("finally").read_text() == "x"
+
+
 @pytest.mark.parametrize("body, words", [("sys.exit(0)", "sys.exit(0)"), ("raise KeyboardInterrupt", "KeyboardInterrupt"),
                                          ("raise asyncio.CancelledError", "cancelled from inside"), ("f = lambda: f(); f()", "RecursionError"),
                                          ("raise Unprintable", "cannot be shown"), ("raise ValueError('x' * 300000)", "ValueError: xxx")])

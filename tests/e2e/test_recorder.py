@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 
 import pytest
 
@@ -50,7 +51,31 @@ def in_shell(project):
     return ["./integrations/twin"]
 
 
-WAYS = {"c": in_c, "sh": in_shell}
+PYTHON = """class Twin:
+    config: dict
+
+    async def execute(self, step, context):
+        text = context.inputs["text"]
+        context.progress(1, 2, "reading")
+        print("the text is", text.replace(chr(10), " "))
+        if text == "fail":
+            context.fail("told to fail")
+        context.progress(2, 2, "done")
+        return {"text": text, "greeting": self.config["greeting"]}
+"""
+
+
+def in_python(project):
+    """The command is what the daemon writes into plan.json for `python: ./twin.py:Twin`."""
+    if "CONFIG_PYTHON_BRIDGE 1" not in (BUILD / "include" / "autoconf.h").read_text():
+        pytest.skip("this build has no bridge for Python")
+    project.file("twin.py").write_text(PYTHON)
+    project.file(".charter").mkdir(mode=0o700, exist_ok=True)
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", str(project.file(".charter/.venv"))], check=True, capture_output=True)
+    return ["./.charter/.venv/bin/python", ".charter/bridge.py", "./twin.py:Twin"]
+
+
+WAYS = {"c": in_c, "sh": in_shell, "python": in_python}
 
 
 # --- the recording ------------------------------------------------------------------------------------------------------
