@@ -312,7 +312,9 @@ SDK_OBJ := $(SDK_SRC:%.c=$(B)/sdk/%.o)
 EXAMPLES := $(patsubst port/demo/integrations/%.c,$(B)/integrations/%,$(wildcard port/demo/integrations/*.c))
 SDK_TESTS := $(patsubst tests/integrations/%.c,$(B)/integrations/%,$(wildcard tests/integrations/*.c))
 
-.PHONY: sdk
+.PHONY: sdk sdk-sources
+sdk-sources:
+	@echo $(SDK_SRC)
 sdk: $(SDK_LIB) $(EXAMPLES) ## libcharter-integration.a, and the examples on it
 $(B)/sdk/names.h: $(call OBJ,$(SDK_SRC))
 	@mkdir -p $(@D)

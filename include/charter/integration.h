@@ -185,14 +185,14 @@ bool charter_to_string(struct charter_value value, char *to, size_t size);
 bool charter_string_is(struct charter_value value, const char *text);
 
 /* Walks members or elements in their order:
- *     struct charter_walk walk = charter_walk(list);
+ *     struct charter_walk walk = charter_walk_of(list);
  *     while (charter_walk_next(&walk, &name, &item)) … */
 struct charter_walk {
     const char *rest;
     size_t length;
     bool is_object;
 };
-struct charter_walk charter_walk(struct charter_value container);
+struct charter_walk charter_walk_of(struct charter_value container);
 /* `name` may be NULL; it gets the member's name as a string value, no value in lists. */
 bool charter_walk_next(struct charter_walk *walk, struct charter_value *name,
                        struct charter_value *value);
@@ -225,8 +225,8 @@ struct charter_context {
 #define CHARTER_NO_DEADLINE (-1)
 
 /* Never NULL; empty outside of execute. */
-const struct charter_step *charter_step(const struct charter_ctx *ctx);
-const struct charter_context *charter_context(const struct charter_ctx *ctx);
+const struct charter_step *charter_step_of(const struct charter_ctx *ctx);
+const struct charter_context *charter_context_of(const struct charter_ctx *ctx);
 const char *charter_run_id(const struct charter_ctx *ctx); /* also in setup and teardown */
 const char *charter_integration_name(
     const struct charter_ctx *ctx); /* by which the project knows this program */
@@ -396,7 +396,7 @@ struct charter_writer {
     uint64_t has_items, objects; /* bit d: of the container at depth d */
 };
 
-struct charter_writer charter_writer(char *buffer, size_t size);
+struct charter_writer charter_writer_on(char *buffer, size_t size);
 /* Whether one whole value stands there. */
 bool charter_writer_is_whole(const struct charter_writer *w);
 struct charter_value

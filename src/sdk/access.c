@@ -6,12 +6,12 @@
 
 static const char *const root_names[] = {"config", "inputs", "outputs", "named_outputs"};
 
-const struct charter_step *charter_step(const struct charter_ctx *ctx)
+const struct charter_step *charter_step_of(const struct charter_ctx *ctx)
 {
     return &ctx->execute.step;
 }
 
-const struct charter_context *charter_context(const struct charter_ctx *ctx)
+const struct charter_context *charter_context_of(const struct charter_ctx *ctx)
 {
     return &ctx->execute.context;
 }

@@ -49,7 +49,7 @@ bool charter_has_failed(const struct charter_ctx *ctx)
 
 struct charter_writer *charter_result(struct charter_ctx *ctx)
 {
-    ctx->writer = charter_writer(ctx->integration->answer, ctx->integration->answer_size);
+    ctx->writer = charter_writer_on(ctx->integration->answer, ctx->integration->answer_size);
     ctx->has_value = true;
     ctx->file.path[0] = '\0';
     return &ctx->writer;

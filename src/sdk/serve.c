@@ -17,7 +17,7 @@ static void begin(struct charter_ctx *ctx, enum sdk_phase phase, struct str id)
     ctx->cancelled = ctx->told = ctx->failed = ctx->has_value = false;
     ctx->file.path[0] = '\0';
     memset(&ctx->error, 0, sizeof ctx->error);
-    ctx->writer = charter_writer(ctx->integration->answer, ctx->integration->answer_size);
+    ctx->writer = charter_writer_on(ctx->integration->answer, ctx->integration->answer_size);
 }
 
 static void end(struct charter_ctx *ctx)
@@ -241,7 +241,7 @@ static int check(const struct charter_integration *of)
 
 static int describe(const struct charter_integration *integration)
 {
-    struct charter_writer w = charter_writer(integration->answer, integration->answer_size);
+    struct charter_writer w = charter_writer_on(integration->answer, integration->answer_size);
 
     sdk_describe(&w, integration);
     if (!charter_writer_is_whole(&w))

@@ -130,7 +130,7 @@ bool charter_string_is(struct charter_value value, const char *text)
     return json_type(sdk_str(value)) == JSON_STRING && json_string_is(sdk_str(value), text);
 }
 
-struct charter_walk charter_walk(struct charter_value container)
+struct charter_walk charter_walk_of(struct charter_value container)
 {
     struct json_walk walk = json_walk(sdk_str(container));
     struct charter_walk to = {walk.rest.p, walk.rest.n, walk.is_object};

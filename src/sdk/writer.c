@@ -26,7 +26,7 @@ static void give(struct charter_writer *w, const struct pen *pen)
     w->after_key = pen->json.after_key;
 }
 
-struct charter_writer charter_writer(char *buffer, size_t size)
+struct charter_writer charter_writer_on(char *buffer, size_t size)
 {
     return (struct charter_writer){.buffer = buffer, .size = size};
 }

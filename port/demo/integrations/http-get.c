@@ -110,7 +110,7 @@ static int execute(struct charter_ctx *ctx)
     int fd = dial(ctx, host, port);
     if (fd == -1)
         return -1;
-    snprintf(path, sizeof path, "%s/body", charter_context(ctx)->artifacts_dir);
+    snprintf(path, sizeof path, "%s/body", charter_context_of(ctx)->artifacts_dir);
     int rc = await(ctx, fd, CHARTER_WRITABLE);
     if (rc == 0 && write(fd, request, (size_t)n) != n)
         rc = charter_fail(ctx, 2, "%s: %s", config.url, strerror(errno));
