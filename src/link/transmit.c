@@ -92,10 +92,15 @@ void link_write_out(struct link *link)
             /* The reason may stand in what was not read yet: a close frame. */
             link->write_failed = true;
             link->failed_ms = link->loop->now_ms;
-            link_set_error(link, "the connection failed: %s", transport_error(&link->transport));
+            if (link->state != LINK_CLOSING)
+                link_set_error(link, "the connection failed: %s",
+                               transport_error(&link->transport));
         }
     }
-    if (ws_close_is_sent(&link->ws) && link->ws.close_received) {
+    /* All has been said, or the other side has said its last and takes ours no longer. */
+    bool heard_all = link->ws.close_received || link->ws.fault != NULL;
+    if ((ws_close_is_sent(&link->ws) && link->ws.close_received) ||
+        (link->write_failed && heard_all)) {
         link_finish(link);
         return;
     }

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 import time
 
@@ -194,7 +193,6 @@ def test_broken_rules_byte_by_byte(zoo, name):
     data, code, words = RULES[name]
 
     def misbehave(peer):
-        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.send(data[:-20])
         with contextlib.suppress(ConnectionError):
             peer.trickle(data[-20:])
@@ -269,7 +267,6 @@ def test_fragments_of_one_byte_with_pings_between_are_taken(zoo):
 
 def test_frames_byte_by_byte_are_taken(zoo):
     peer = zoo.fresh()
-    peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.trickle(frame(0x89, b"still there?") + frame(0x81, question("z" * 300, "bytes")))
     assert peer.wait(lambda one: one.opcode == PONG).payload == b"still there?"
     assert is_answered(peer, "bytes")
@@ -420,6 +417,19 @@ def test_after_its_close_frame_the_server_may_keep_silent(zoo):
     assert zoo.in_session(misbehave).code() == 1000
 
 
+@pytest.mark.parametrize("data, words", [(close_frame(1012, b"upgrade"), "closed with 1012: upgrade"), (frame(0x83), "reserved opcode")],
+                         ids=["close-frame", "fault"])
+def test_a_reset_behind_the_last_word_is_no_reason_to_wait(zoo, data, words):
+    """Our close frame finds nobody; what the server said last is what is told."""
+    def misbehave(peer):
+        peer.send(data)
+        peer.reset()
+        return time.monotonic()
+    began = zoo.in_session(misbehave)
+    assert time.monotonic() - began < 1.5 * PATIENCE
+    assert words in zoo.link()["last_error"]
+
+
 CUTS = {
     "between-frames": b"",
     "in-the-first-byte-of-a-header": frame(0x81, b"{}")[:1],
@@ -468,6 +478,7 @@ HANDSHAKES = {
     "half-a-status-line": b"HTTP/1.1 10",
     "endless-header": b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"x" * 100000,
     "endless-headers": b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-Header: value\r\n" * 10000,
+    "http-1.0": lambda peer: peer.answer().replace(b"HTTP/1.1", b"HTTP/1.0"),
     "status-200": lambda peer: peer.answer().replace(b"101 Switching Protocols", b"200 OK"),
     "accept-of-another-key": lambda peer: peer.answer(Sec_WebSocket_Accept="s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
     "no-accept": lambda peer: peer.answer(Sec_WebSocket_Accept=None),
@@ -491,7 +502,6 @@ def test_broken_handshakes(zoo, name):
 
 def test_a_right_handshake_byte_by_byte_is_taken(zoo):
     def behave(peer):
-        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.read_request()
         peer.trickle(peer.answer())
         peer.read_hello()

@@ -144,7 +144,6 @@ class Gateway(Server):
 
     def lose_after_single_bytes_written(self):
         peer = self.accept()
-        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.read_request()
         peer.trickle(peer.answer())
         peer.read_hello()

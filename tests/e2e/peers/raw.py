@@ -79,6 +79,7 @@ class Peer:
     def __init__(self, server, socket_):
         self.server, self.socket = server, socket_
         self.socket.settimeout(server.timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent is on its way, also before a reset
         self.buffer = bytearray()
         self.bytes_in = 0
         self.request = {}
