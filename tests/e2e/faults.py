@@ -6,11 +6,13 @@
     fault.fail("SYNC", errno.EIO)   # the next fdatasync
 """
 
+import collections
 import contextlib
 import ctypes
 import mmap
 import os
 import pathlib
+import struct
 import tempfile
 
 from harness import BUILD, Daemon
@@ -19,15 +21,20 @@ PROGRAM = BUILD / "charter-daemon-fault"
 QUICK = str(BUILD / "quick-step")  # an integration
 
 KINDS = ("OPEN", "CLOSE", "READ", "WRITE", "SYNC", "SYNC_NAMES", "TRUNCATE", "ALLOCATE", "RENAME", "UNLINK", "MAKE_DIRECTORY",
-         "REMOVE_DIRECTORY", "STAT", "LIST", "OUT", "FORK")
+         "REMOVE_DIRECTORY", "STAT", "LIST", "OUT", "FORK", "WAIT")
+CALLS = KINDS[:-1]
 CHANGES = ("OPEN", "WRITE", "SYNC", "SYNC_NAMES", "TRUNCATE", "ALLOCATE", "RENAME", "UNLINK", "MAKE_DIRECTORY", "REMOVE_DIRECTORY")
 ACTIONS = ("NOTHING", "KILL_BEFORE", "KILL_AFTER", "FAIL", "SHORT", "SHORT_FAIL", "DO_AND_FAIL", "HOLD")
 DAEMON, HELPERS = 1, 2
 
 
+HEAD = struct.Struct("8q")
+Call = collections.namedtuple("Call", "kind in_helper inode offset result path to data")
+
+
 class Control(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ("kinds", "processes", "seen", "first", "until", "action", "error", "fired", "wall_offset_ms", "no_syncs")] + [
-        ("by_kind", ctypes.c_int64 * len(KINDS)), ("waits", ctypes.c_int64), ("fired_kind", ctypes.c_int64), ("fired_in_helper", ctypes.c_int64),
+        ("by_kind", ctypes.c_int64 * len(KINDS)), ("fired_kind", ctypes.c_int64), ("fired_in_helper", ctypes.c_int64),
         ("fired_path", ctypes.c_char * 256)]
 
 
@@ -74,6 +81,19 @@ class Faults:
 
     def count(self, *kinds):
         return sum(self.control.by_kind[KINDS.index(kind)] for kind in kinds)
+
+    def trace(self):
+        """All calls so far: a list of Call, oldest first."""
+        data, calls, at = (self.place / "trace").read_bytes(), [], 0
+        while at < len(data):
+            kind, helper, inode, offset, result, *lengths = HEAD.unpack_from(data, at)
+            at += HEAD.size
+            parts = []
+            for length in lengths:
+                parts.append(data[at:at + length])
+                at += length
+            calls.append(Call(KINDS[kind], bool(helper), inode, offset, result, parts[0].decode(), parts[1].decode(), parts[2]))
+        return calls
 
     def wall_jumps(self, seconds):
         self.control.wall_offset_ms = int(seconds * 1000)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from faults import KINDS, PROGRAM, QUICK, Faults, ended
+from faults import CALLS, PROGRAM, QUICK, Faults, ended
 from harness import DEADLINE, PLAIN, Closed, Project, RpcError, check_run, check_stream, step, wait_until
 from workflows import gate
 
@@ -104,7 +104,7 @@ def test_killed_at_every_call_of_a_run(places, action):
     while True:
         project = make(place, number)
         fault, told, run_id = Faults(project), Told(), f"r{number}"
-        fault.arm(action, KINDS, number)
+        fault.arm(action, CALLS, number)
         with ended(fault.start(ready=False)) as daemon:
             # Where it dies before it listens there is nobody to talk to.
             wait_until(lambda: daemon.process.poll() is not None or reachable(daemon), lambda: f"call {number}: {daemon.tail()}")
@@ -144,7 +144,7 @@ def test_killed_at_every_call_of_a_recovery(places, action):
     number = 1
     while True:
         os.truncate(daemon.log_path, 0)
-        fault.arm(action, KINDS, number)
+        fault.arm(action, CALLS, number)
         with ended(fault.start(ready=False)) as daemon:
             wait_until(lambda: daemon.process.poll() is not None or "is ready" in daemon.log[-2000:], lambda: f"call {number}: {daemon.tail()}")
             if daemon.process.poll() is None:

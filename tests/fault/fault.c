@@ -70,6 +70,15 @@ void fault_below(const char *directory)
     memcpy(below, directory == NULL ? "" : directory, below_length + 1);
 }
 
+static void open_trace(void)
+{
+    int fd = __real_open(getenv("FAULT_TRACE"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    trace_fd = fcntl(fd, F_DUPFD_CLOEXEC, 900); /* out of the way of what is tested */
+    if (trace_fd == -1)
+        abort();
+    __real_close(fd);
+}
+
 static void start(void)
 {
     static bool started;
@@ -91,13 +100,8 @@ static void start(void)
     }
     if (getenv("FAULT_PATH") != NULL)
         fault_below(getenv("FAULT_PATH"));
-    if (getenv("FAULT_TRACE") != NULL) {
-        int fd = __real_open(getenv("FAULT_TRACE"), O_WRONLY | O_CREAT | O_APPEND, 0600);
-        trace_fd = fcntl(fd, F_DUPFD_CLOEXEC, 900); /* out of the way of what is tested */
-        if (trace_fd == -1)
-            abort();
-        __real_close(fd);
-    }
+    if (getenv("FAULT_TRACE") != NULL)
+        open_trace();
 }
 
 static bool is_ours(const char *path)
@@ -177,6 +181,9 @@ static void write_trace(const struct fault_trace *call, const char *path, const 
         {(void *)(uintptr_t)to, (size_t)call->to_length},
         {(void *)(uintptr_t)data, (size_t)call->data_length},
     };
+    if (writev(trace_fd, parts, 4) >= 0)
+        return;
+    open_trace(); /* a helper has closed whatever it does not know */
     if (writev(trace_fd, parts, 4) < 0)
         abort();
 }
@@ -471,6 +478,9 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 int __wrap_select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
 {
     start();
-    fault_control->waits += getpid() == daemon_pid;
+    if (below_length == 0)
+        return __real_select(n, in, out, except, timeout);
+    enum fault_action action = arrive(FAULT_WAIT, "");
+    leave(action, FAULT_WAIT, "", "", 0, 0, 0, NULL);
     return __real_select(n, in, out, except, timeout);
 }

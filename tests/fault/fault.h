@@ -28,6 +28,7 @@ enum fault_kind {
     FAULT_LIST,
     FAULT_OUT, /* bytes to a socket or a pipe: what peers get to see */
     FAULT_FORK,
+    FAULT_WAIT, /* for whatever comes next: a turn of the loop begins behind it */
     FAULT_KINDS
 };
 
@@ -55,8 +56,7 @@ struct fault_control {
     int64_t fired;          /* how often it has */
     int64_t wall_offset_ms; /* added to CLOCK_REALTIME */
     int64_t no_syncs;       /* syncs are noted and not made: for a disk that is only thought of */
-    int64_t by_kind[FAULT_KINDS]; /* all calls, whatever counts; waits are turns of the loop */
-    int64_t waits;
+    int64_t by_kind[FAULT_KINDS];        /* all calls, whatever counts */
     int64_t fired_kind, fired_in_helper; /* of the last call that the action took */
     char fired_path[256];                /* "": it has no path */
 };

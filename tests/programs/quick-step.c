@@ -1,6 +1,6 @@
 /* An integration that is quick: for tests that run thousands of steps.  It answers an `execute` with the value {"attempt":N} and every other request
  * with {"ok":true}, and adds a line "RUN STEP ATTEMPT" to the file `effects` of the project for each execute, so that a test can count
- * what was done.  What its config may say besides: "fail":N, the first N attempts end in an error; "ms":N, it takes so long; "logs":N, so many
+ * what was done.  What its config may say besides: "fail":N, the first N attempts end in an error; "ms":N, it takes so long; "until":"FILE", it waits for that; "logs":N, so many
  * lines on stderr; "big":N, a text of so many bytes as the value.  It looks for that in the text of the request, which it knows to be
  * compact. */
 #define _POSIX_C_SOURCE 200809L
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static char line[1 << 20];
 
@@ -31,10 +32,10 @@ static long number_behind(const char *from, const char *key)
 
 static void execute(const char *params, const char *id)
 {
-    char step[80];
+    char step[80], file[80];
     long attempt = number_behind(params, "\"attempt\":"), big = number_behind(params, "\"big\":");
     long ms = number_behind(params, "\"ms\":");
-    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000}, moment = {0, 5000000};
 
     text_behind(params, "\"step\":{\"id\":\"", step);
     FILE *effects = fopen("effects", "a");
@@ -46,6 +47,9 @@ static void execute(const char *params, const char *id)
         fprintf(stderr, "line %ld of %s\n", i, step);
     if (ms > 0)
         nanosleep(&pause, NULL);
+    text_behind(params, "\"until\":\"", file);
+    while (file[0] != '\0' && access(file, F_OK) != 0)
+        nanosleep(&moment, NULL);
     if (attempt <= number_behind(params, "\"fail\":")) {
         printf("{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"error\":{\"code\":1,\"message\":\"no\"}}\n",
                id);
