@@ -347,6 +347,16 @@ static void show_gateway(struct cli *cli, struct str gateway)
     show_clock(cli, member(gateway, "clock_offset_ms"));
 }
 
+/* What the daemon does about a journal that has little space left. */
+static const char *pressure_text(struct str pressure)
+{
+    return json_string_is(pressure, "logs_dropped")   ? "; logs are dropped"
+           : json_string_is(pressure, "runs_refused") ? "; full: logs are dropped, new runs refused"
+           : json_string_is(pressure, "no_space")
+               ? "; the disk has no space: logs are dropped, new runs refused"
+               : "";
+}
+
 void cli_show_daemon(struct cli *cli, struct str result)
 {
     struct str runs = member(result, "runs"), journal = member(result, "journal");
@@ -370,5 +380,6 @@ void cli_show_daemon(struct cli *cli, struct str result)
     cli_screen_column(&cli->screen, STR("journal"), NAME_COLUMNS);
     put_all(cli, journal, "bytes", " of ", "limit", " bytes, events ", "first_seq", " to ");
     put(cli, member(journal, "last_seq"));
+    cli_screen_put(&cli->screen, pressure_text(member(journal, "pressure")));
     cli_screen_put(&cli->screen, "\n");
 }

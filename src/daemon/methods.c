@@ -44,6 +44,7 @@ static void on_status(void *context, struct rpc_call *call, struct str params)
     json_put_i64(w, "limit", daemon->journal.limit);
     json_put_u64(w, "first_seq", journal_first_seq(&daemon->journal));
     json_put_u64(w, "last_seq", journal_last_seq(&daemon->journal));
+    json_put_text(w, "pressure", pressure_name(&daemon->engine));
     json_put_u64(w, "syncs", daemon->journal.syncs);
     json_put_u64(w, "bytes_written", daemon->journal.bytes_written);
     json_object_end(w);

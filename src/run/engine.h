@@ -407,6 +407,8 @@ void engine_let_in(struct engine *engine, struct run *run);
 
 bool pressure_drops_logs(const struct engine *engine);
 bool pressure_refuses_runs(const struct engine *engine);
+/* What gives way now: "none", "logs_dropped", "runs_refused" (and logs dropped), or both for "no_space": no segment can be begun. */
+const char *pressure_name(const struct engine *engine);
 /* True: this log or progress of `bytes` bytes is not to be written; it has been counted. */
 bool pressure_drop(struct engine *engine, struct run *run, size_t bytes);
 /* Says events.dropped when the pressure has gone, the run ends, or from time to time. */

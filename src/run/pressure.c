@@ -18,6 +18,14 @@ bool pressure_refuses_runs(const struct engine *engine)
     return journal->cramped || journal_bytes(journal) > journal->limit / 16 * 15;
 }
 
+const char *pressure_name(const struct engine *engine)
+{
+    return engine->journal->cramped        ? "no_space"
+           : pressure_refuses_runs(engine) ? "runs_refused"
+           : pressure_drops_logs(engine)   ? "logs_dropped"
+                                           : "none";
+}
+
 bool pressure_drop(struct engine *engine, struct run *run, size_t bytes)
 {
     if (!pressure_drops_logs(engine))

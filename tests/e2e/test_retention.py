@@ -110,9 +110,11 @@ def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(pro
                 refused = error
                 break
         assert refused is not None and refused.code == -32012
+        assert status(daemon)["pressure"] == "runs_refused"
         assert status(daemon)["bytes"] <= status(daemon)["limit"] and status(daemon)["first_seq"] == 1
         gateway.release_acks()
         wait_until(lambda: status(daemon)["bytes"] < status(daemon)["limit"] * 3 // 4, "room in the journal")
+        assert status(daemon)["pressure"] == "none"
         daemon.run("chatter")
         last = status(daemon)["last_seq"]
         gateway.wait(lambda: gateway.events() and gateway.events()[-1]["seq"] >= last, what="the whole stream")
