@@ -151,6 +151,7 @@ static void start_next(struct dial *dial)
             *attempt = (struct loop_fd){
                 .fd = fd, .wanted = PORT_WRITABLE, .on_ready = on_writable, .context = dial};
             dial->tries[attempt - dial->attempts] = address;
+            dial->began_ms[attempt - dial->attempts] = dial->loop->now_ms;
             started = loop_add(dial->loop, attempt) == OK;
             if (!started) {
                 port_close(fd);
@@ -170,9 +171,25 @@ static void start_next(struct dial *dial)
         loop_timer_set(dial->loop, &dial->stagger, dial->loop->now_ms + DIAL_STAGGER_MS);
 }
 
+/* Addresses that swallow everything must not keep the others from their turn. */
+static void give_up_oldest(struct dial *dial)
+{
+    size_t oldest = 0;
+
+    for (size_t i = 1; i < DIAL_AT_ONCE; i++)
+        if (dial->began_ms[i] < dial->began_ms[oldest])
+            oldest = i;
+    if (dial->loop->now_ms - dial->began_ms[oldest] >= dial->deadline_ms / DIAL_SHARE)
+        drop(dial, &dial->attempts[oldest]);
+}
+
 static void on_stagger(struct loop_timer *timer)
 {
-    start_next(timer->context);
+    struct dial *dial = timer->context;
+
+    if (free_attempt(dial) == NULL)
+        give_up_oldest(dial);
+    start_next(dial);
 }
 
 static void on_deadline(struct loop_timer *timer)
@@ -181,10 +198,11 @@ static void on_deadline(struct loop_timer *timer)
     char where[80];
     struct out out = OUT_ON(dial->error);
 
-    if (port_address_text(&dial->addresses[dial->next - 1], where, sizeof where) != OK)
+    if (port_address_text(&dial->addresses[0], where, sizeof where) != OK)
         where[0] = '\0';
-    out_format(&out, "cannot connect to %s: no answer within %lld ms", where,
-               (long long)dial->deadline_ms);
+    out_format(&out, "cannot connect to %s%s: no answer within %lld s", where,
+               dial->count > 1 ? " nor to its other addresses" : "",
+               (long long)(dial->deadline_ms / 1000));
     out_cstr(&out);
     end(dial, ERR_TIMEOUT, -1);
 }

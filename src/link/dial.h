@@ -12,6 +12,7 @@
 #define DIAL_ADDRESSES 8
 #define DIAL_AT_ONCE 3
 #define DIAL_STAGGER_MS 250
+#define DIAL_SHARE 4 /* an attempt has this part of the deadline for itself, where others wait for its place */
 
 struct dial;
 
@@ -37,6 +38,7 @@ struct dial {
     size_t count, next;
     struct loop_fd attempts[DIAL_AT_ONCE]; /* in the loop while they run */
     size_t tries[DIAL_AT_ONCE];            /* index of its address */
+    int64_t began_ms[DIAL_AT_ONCE];
     struct loop_timer stagger, deadline;
     bool connecting;
 };

@@ -113,6 +113,7 @@ class Gateway:
         self.hello_patch = {}        # merged into the result, one level deep
         self.hello_patch_once = {}   # the same, for the next hello alone
         self.refusal = None          # (status, headers, body) instead of 101
+        self.redirects = {}          # path: (status, Location)
         self.upgrade_headers = {}    # set or replaced in a 101; None removes
         self.on_append = None        # called with (connection, events) before they are stored; True: handled
 
@@ -566,6 +567,9 @@ class _Protocol(WebSocketServerProtocol):
         offered = ", ".join(request_headers.get_all("Sec-WebSocket-Protocol"))
         if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
             gateway._violation(f"the subprotocol {SUBPROTOCOL} is not asked for")
+        if path in gateway.redirects:
+            status, location = gateway.redirects[path]
+            return http.HTTPStatus(status), [("Location", location)] if location is not None else [], b"elsewhere\n"
         if gateway.refusal:
             status, headers, body = gateway.refusal
             return http.HTTPStatus(status), headers, body
