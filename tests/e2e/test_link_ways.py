@@ -150,7 +150,8 @@ def test_a_proxy_resolves_the_name_and_passes_everything_on(project, daemon_of, 
     assert gateway.dials[0][2]["Host"] == f"gateway.invalid:{gateway.port}"
     gateway.drop()
     gateway.wait_connected(after=1)
-    assert len(proxy.heads) == 2 and link(daemon)["state"] == "connected"
+    wait_until(lambda: link(daemon)["state"] == "connected")
+    assert len(proxy.heads) == 2
 
 
 @needs_proxy
