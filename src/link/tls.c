@@ -122,6 +122,25 @@ void tls_forget(struct tls *tls)
     tls->session_n = 0;
 }
 
+/* The fastest first: processors of these kinds know AES. Servers mostly take what the client likes best. */
+static const int ciphersuites[] = {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+#endif
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    0,
+};
+
 static bool configure(struct tls *tls)
 {
     /* What stays in use longer than this call. */
@@ -133,6 +152,7 @@ static bool configure(struct tls *tls)
     if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0)
         return false;
+    mbedtls_ssl_conf_ciphersuites(config, ciphersuites);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_rng(config, tls_random, NULL);
     mbedtls_ssl_conf_ca_cb(config, tls_trust_look_up, &engine->judge);
@@ -206,6 +226,7 @@ static void finish(struct tls *tls)
     mbedtls_x509_crt_free(&engine->own);
     if (mbedtls_ssl_get_version_number(&engine->ssl) == MBEDTLS_SSL_VERSION_TLS1_2)
         tls_session_keep(tls);
+    tls_pool_trim();
     tls->transport = (struct transport){.recv = transport_recv,
                                         .send = transport_send,
                                         .end = transport_close,

@@ -19,6 +19,7 @@ struct tls_judge {
     mbedtls_x509_crt *chain[TLS_CHAIN]; /* as it was built; [0] is the gateway's */
     int depth;                          /* of the last in it; -1: none is known yet */
     bool is_listed;                     /* the gateway's certificate itself stands among the CAs */
+    bool name_known;                    /* of the issuer that was looked for last */
     bool any_ca;                        /* the CAs' file or directory holds certificates at all */
     char ca[LIMIT_PATH];                /* where the CAs were looked for */
     int64_t until_s;           /* Unix time: the earliest end of a certificate in the chain */
@@ -47,6 +48,10 @@ struct tls_engine {
 /* The pool is the heap of mbedTLS from now on.  False: PSA does not start. */
 bool tls_pool_open(struct tls *tls);
 void tls_pool_close(struct tls *tls);
+/* Gives free pages of it back, for now: what was needed for a handshake alone. */
+void tls_pool_trim(void);
+/* Whether little is left: then failures may come from that. */
+bool tls_pool_is_short(void);
 int tls_random(void *context, unsigned char *to, size_t n);
 
 /* --- tls_trust.c: where CAs come from ------------------------------------------------------------------------------- */

@@ -75,6 +75,28 @@ bool tls_pool_open(struct tls *tls)
     return psa_crypto_init() == PSA_SUCCESS;
 }
 
+/* The largest free block is taken, its pages are let go, and it is given back: what stands in free memory counts for
+ * nothing, and it is zeroed when it is taken again. */
+void tls_pool_trim(void)
+{
+    for (size_t n = CONFIG_TLS_POOL_KIB * 1024; n >= 4096; n -= 1024) {
+        void *block = mbedtls_calloc(1, n);
+        if (block == NULL)
+            continue;
+        port_release(block, n);
+        mbedtls_free(block);
+        return;
+    }
+}
+
+bool tls_pool_is_short(void)
+{
+    void *block = mbedtls_calloc(1, 8192);
+
+    mbedtls_free(block);
+    return block == NULL;
+}
+
 void tls_pool_close(struct tls *tls)
 {
     mbedtls_psa_crypto_free();

@@ -189,8 +189,10 @@ static enum err look_in_file(struct lookup *lookup, const char *path)
             strcmp(file.label, "X509 CERTIFICATE") != 0)
             continue;
         lookup->judge->any_ca = true;
-        if (has_subject(&file, &lookup->child->issuer_raw))
+        if (has_subject(&file, &lookup->child->issuer_raw)) {
+            lookup->judge->name_known = true;
             load(lookup, &file);
+        }
     }
     tls_file_close(&file);
     return err == ERR_END ? OK : err;
@@ -222,6 +224,7 @@ int tls_trust_look_up(void *context, const mbedtls_x509_crt *child, mbedtls_x509
     enum err err;
 
     *found = NULL;
+    judge->name_known = false;
     if (judge->own == NULL)
         judge->own = child; /* the first to be asked for is the gateway's own */
     if (tls_pins_replace_ca(judge->options))
@@ -235,5 +238,7 @@ int tls_trust_look_up(void *context, const mbedtls_x509_crt *child, mbedtls_x509
     if (err != OK)
         tls_object(judge, "the CAs cannot be read: %s: %s", judge->ca,
                    err == ERR_INVALID ? "it is neither a file nor a directory" : port_last_error());
+    else if (lookup.failed != 0)
+        tls_object(judge, "a CA needs more memory than this build has for it (TLS_POOL_KIB)");
     return err != OK ? MBEDTLS_ERR_X509_FILE_IO_ERROR : lookup.failed;
 }

@@ -74,8 +74,16 @@ static void object_to_issuer(struct tls_judge *judge, const mbedtls_x509_crt *ce
 
     tls_write_name(&out, &certificate->issuer);
     out_cstr(&out);
-    if (!judge->any_ca)
+    if (tls_pool_is_short())
+        tls_object(judge, "the chain of certificates needs more memory than this build has for it "
+                          "(TLS_POOL_KIB)");
+    else if (!judge->any_ca)
         tls_object(judge, "%s holds no certificate of a CA", judge->ca);
+    else if (judge->name_known && !self)
+        tls_object(judge,
+                   "the certificate of %s says that %s signed it, but the key of that CA in "
+                   "%s did not",
+                   subject, issuer, judge->ca);
     else if (self && depth == 0)
         tls_object(judge, "certificate is self-signed (%s) and not among the CAs in %s", subject,
                    judge->ca);
@@ -241,6 +249,7 @@ enum err tls_fail(struct tls *tls, int code)
     struct tls_engine *engine = tls->engine;
     const char *words = fixed_words(code, engine);
     uint32_t flags = mbedtls_ssl_get_verify_result(&engine->ssl);
+    bool is_short = tls_pool_is_short();
 
     engine->failed = true;
     if (!engine->open && engine->judge.words[0] == '\0' && flags != 0 && flags != UINT32_MAX &&
@@ -253,6 +262,9 @@ enum err tls_fail(struct tls *tls, int code)
                 engine->fault_words);
     else if (!engine->open && is_no_tls(engine))
         say_no_tls(tls);
+    else if (is_short && code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE &&
+             code != MBEDTLS_ERR_SSL_CONN_EOF)
+        tls_say(tls, "%s", fixed_words(MBEDTLS_ERR_SSL_ALLOC_FAILED, engine));
     else if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         say_alert(tls);
     else if (words != NULL)

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -13,8 +12,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import BUILD, DAEMON, PLAIN, step, wait_until  # noqa: E402
-from peers.gateway import Gateway  # noqa: E402
+from harness import BUILD, wait_until  # noqa: E402
 from peers.tls_server import Zoo, listener, reset  # noqa: E402
 
 PROBE = BUILD / "tls-probe"
@@ -44,8 +42,6 @@ def run_probe(zoo, port, *flags, host="localhost", environment=None):
 
 
 ROOT = ("--tls-ca", "root.pem")
-ALL_13 = ("-tls1_3",)
-ALL_12 = ("-tls1_2",)
 
 
 # --- what must be taken --------------------------------------------------------------------------------------------------
@@ -269,13 +265,9 @@ def test_every_group_of_ours_works(zoo, group):
 
 
 def test_sni_and_alpn_are_said(zoo):
-    with zoo.server("good", "-servername", "localhost", "-cert2", "ec-good.pem", "-key2", "ec-good.key", "-alpn",
-                    "http/1.1") as server:
-        code, verdict, page = run_probe(zoo, server.port, "--tls-ca", "ec-root.pem", "--tls-pin", zoo.pin("ec-good"))
-        assert "ec-root" in verdict or "Zoo EC" in verdict or code == 0, verdict
-        assert "pin" not in verdict
-    with zoo.server("good", "-alpn", "http/1.1", page=False) as server:
-        run_probe(zoo, server.port, *ROOT, "--send", "")
+    with zoo.server("good", "-servername", "localhost", "-cert2", "ec-good.pem", "-key2", "ec-good.key") as server:
+        code, verdict, _ = run_probe(zoo, server.port, "--tls-pin", zoo.pin("ec-good"))
+        assert code == 0, verdict
     # An address has no place in SNI.
     seen = []
     context = zoo.context("ip")
