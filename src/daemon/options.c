@@ -204,7 +204,7 @@ enum flag {
 
 static const struct {
     const char *name, *variable;
-    bool wants_value, start_only, verify_only;
+    bool wants_value, start_only;
 } flags[FLAGS] = {
     [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
     [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
@@ -224,8 +224,8 @@ static const struct {
     [FLAG_JOURNAL] = {"--journal-kib", "CHARTER_JOURNAL_KIB", true, true},
     [FLAG_SALVAGE] = {"--salvage", NULL, false, true},
     [FLAG_BACKGROUND] = {"--background", NULL, false, true},
-    [FLAG_HEAD] = {"--head", NULL, true, false, true},
-    [FLAG_JSON] = {"--json", NULL, false, false, true},
+    [FLAG_HEAD] = {"--head", NULL, true, false},
+    [FLAG_JSON] = {"--json", NULL, false, false},
 };
 
 static bool apply(struct options *options, enum flag flag, const char *value)
@@ -285,7 +285,7 @@ static bool read_flag(struct options *options, int argc, char **argv, int *at, b
             continue;
         if (flags[i].start_only && options->command != COMMAND_START)
             return complain("this flag belongs to start", flags[i].name);
-        if (flags[i].verify_only && options->command != COMMAND_VERIFY)
+        if ((i == FLAG_HEAD || i == FLAG_JSON) && options->command != COMMAND_VERIFY)
             return complain("this flag belongs to verify", flags[i].name);
         if (flags[i].wants_value && has_value)
             given = value.p;

@@ -318,8 +318,8 @@ static enum err make_schema(struct store *store, int64_t format)
         return err;
     if (format == 0)
         err = execute(store, schema);
-    for (int64_t i = format; format > 0 && i < STORE_FORMAT && err == OK; i++)
-        err = execute(store, upgrades[i - 1]);
+    for (; format > 0 && format < STORE_FORMAT && err == OK; format++)
+        err = execute(store, upgrades[format - 1]);
     if (err == OK)
         err = execute(store, out_cstr(&text));
     return store_end(store, err);
