@@ -279,7 +279,7 @@ struct port_watch {
     unsigned char ready;  /* out */
 };
 
-/* Installs the handlers: SIGCHLD, SIGTERM, SIGINT, SIGHUP wake port_wait(), SIGPIPE is ignored. */
+/* Installs the handlers: SIGCHLD, SIGTERM, SIGINT, SIGHUP wake port_wait(), SIGPIPE and SIGXFSZ are ignored. */
 enum err port_signals_start(void);
 
 struct port_signals {

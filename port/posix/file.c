@@ -88,6 +88,8 @@ enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put)
             *put += (size_t)count;
         else if (count == 0)
             return port_fail_with(ENOSPC);
+        else if (errno == EFBIG) /* no room by a limit: RLIMIT_FSIZE */
+            return port_fail_text(ERR_NO_SPACE, "the file may not grow");
         else if (errno != EINTR)
             return port_fail();
     }

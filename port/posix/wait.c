@@ -65,7 +65,8 @@ enum err port_signals_start(void)
         return port_fail();
     action.sa_handler = SIG_IGN;
     action.sa_flags = 0;
-    if (sigaction(SIGPIPE, &action, NULL) == -1)
+    /* A file that may not grow is an error of the write, as a full disk is. */
+    if (sigaction(SIGPIPE, &action, NULL) == -1 || sigaction(SIGXFSZ, &action, NULL) == -1)
         return port_fail();
     return OK;
 }

@@ -15,6 +15,7 @@ static int start(void **state)
     (void)state;
     file = in_folder("daemon.json", file_path, sizeof file_path);
     (void)port_unlink(file);
+    (void)port_unlink(PATH("daemon.json.spare"));
     return 0;
 }
 
@@ -29,7 +30,7 @@ static void assert_file(const char *expected)
 
 static void the_first_start_makes_an_id(void **state)
 {
-    char expected[256];
+    char expected[1024];
     (void)state;
     assert_int_equal(identity_start(&identity, support_folder(), 1769860800123), OK);
     assert_int_equal(strlen(identity.id), 2 + ULID_LENGTH);
@@ -37,6 +38,9 @@ static void the_first_start_makes_an_id(void **state)
     assert_int_equal(identity.epoch, 1);
     assert_string_equal(identity.previous_id, "");
     snprintf(expected, sizeof expected, "{\"id\":\"%s\",\"epoch\":1}\n", identity.id);
+    size_t n = strlen(expected);
+    memset(expected + n - 1, ' ', 512 - n); /* one sector, so that it can be written in place */
+    memcpy(expected + 511, "\n", 2);
     assert_file(expected);
     assert_int_equal(mode_of(file), 0600);
 }
@@ -132,6 +136,39 @@ static void a_damaged_file_is_refused_and_left_alone(void **state)
     assert_int_equal(identity_start(&identity, support_folder(), 1), ERR_DAMAGED);
 }
 
+static void of_two_files_one_may_be_torn(void **state)
+{
+    static const char *const names[] = {"daemon.json", "daemon.json.spare"};
+    char id[LIMIT_DAEMON_ID + 1], bytes[1024], path[256];
+    size_t got;
+    (void)state;
+    assert_int_equal(identity_start(&identity, support_folder(), 1), OK);
+    memcpy(id, identity.id, sizeof id);
+    for (int64_t epoch = 2; epoch < 10; epoch++) {
+        in_folder(names[epoch % 2], path, sizeof path);
+        assert_int_equal(port_read_file(path, bytes, sizeof bytes, &got), OK);
+        assert_int_equal(got, 512);
+        memset(bytes + 20, epoch % 3 == 0 ? 0 : 'x', 492);
+        bytes[epoch % 3 == 1 ? 21 : 511] = '\0';
+        write_file(path, bytes);
+        assert_int_equal(identity_start(&identity, support_folder(), 1), OK);
+        assert_string_equal(identity.id, id);
+        assert_int_equal(identity.epoch, epoch);
+    }
+}
+
+static void a_removed_file_gives_a_new_id_whatever_the_spare_says(void **state)
+{
+    char id[LIMIT_DAEMON_ID + 1];
+    (void)state;
+    assert_int_equal(identity_start(&identity, support_folder(), 1), OK);
+    memcpy(id, identity.id, sizeof id);
+    assert_int_equal(port_unlink(file), OK);
+    assert_int_equal(identity_start(&identity, support_folder(), 1), OK);
+    assert_string_not_equal(identity.id, id);
+    assert_int_equal(identity.epoch, 1);
+}
+
 static void a_folder_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
@@ -149,6 +186,8 @@ int main(void)
         TEST(a_fork_takes_a_new_id_and_remembers_the_old_one),
         TEST(what_was_left_of_a_write_does_no_harm),
         TEST(a_damaged_file_is_refused_and_left_alone),
+        TEST(of_two_files_one_may_be_torn),
+        TEST(a_removed_file_gives_a_new_id_whatever_the_spare_says),
         TEST(a_folder_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, support_start, support_end);
