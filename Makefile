@@ -422,6 +422,7 @@ install: all ## to DESTDIR and PREFIX=/usr/local
 	$(Q)for header in $(wildcard include/charter/*.h); do \
 		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/charter/$${header##*/} || exit 1; done
 	$(Q)install -D -m 644 $(SDK_LIB) $(DESTDIR)$(LIBDIR)/libcharter-integration.a
+	$(Q)$(STRIP) -g $(DESTDIR)$(LIBDIR)/libcharter-integration.a
 	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 		port/pkgconfig/charter-integration.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/charter-integration.pc

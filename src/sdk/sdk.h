@@ -52,6 +52,9 @@ static inline struct charter_value sdk_value(struct str raw)
     return value;
 }
 
+/* serve.c: until stdin ends; what charter_integration_main() answers.  in, out, reader and integration are set. */
+int sdk_serve(struct charter_ctx *ctx);
+
 /* stream.c: the next line; ERR_END; ERR_TOO_LARGE with *size what is known of its length; ERR_IO. */
 enum err sdk_next(struct charter_ctx *ctx, struct str *line, size_t *size);
 /* Reads what has come for the present request, without blocking. */

@@ -179,7 +179,7 @@ static void refuse_long(struct charter_ctx *ctx, size_t size)
     sdk_send_error(ctx, STR_NONE, &error);
 }
 
-static int serve(struct charter_ctx *ctx)
+int sdk_serve(struct charter_ctx *ctx)
 {
     enum err err = OK;
 
@@ -267,5 +267,5 @@ int charter_integration_main(int argc, char **argv, const struct charter_integra
     if (port_pipe_take(&ctx.in, &ctx.out) != OK)
         return misuse(integration, "stdin and stdout", "are not open") - 1;
     ctx.reader = line_reader_on(integration->request, integration->request_size - SDK_RESERVE);
-    return serve(&ctx);
+    return sdk_serve(&ctx);
 }
