@@ -42,12 +42,12 @@ static void say_chain(struct words *words)
     out_text(&words->out, "chain     ");
     if (!report->is_chained)
         out_text(&words->out, "none: the last record does not name the one before it\n");
+    else if (report->faults > 0)
+        out_format(&words->out, "broken; %s it holds from event %" PRIu64 " on\n",
+                   report->ended_early ? "up to the break" : "behind the last break",
+                   report->chain.seq);
     else if (report->from_the_beginning)
         out_text(&words->out, "whole, from the first record on\n");
-    else if (report->faults > 0)
-        out_format(&words->out,
-                   "broken; behind the last break it holds from event %" PRIu64 " on\n",
-                   report->chain.seq);
     else if (report->unchained > 0)
         out_format(&words->out,
                    "holds from event %" PRIu64 " on (segment %010" PRIu32 ".log, offset %" PRIu32

@@ -252,6 +252,7 @@ def test_a_change_without_a_new_checksum_is_damage(project, history):
     code, report = verify(project, "--head", history.head(history.last_seq()))
     assert code == 1
     assert {**report["broken"], **broken_at(history, path, index)} == report["broken"] and report["asked"]["found"] == "not_reached"
+    assert "chain     broken; up to the break it holds from event 1 on" in report["words"]
 
 
 def test_a_removed_record_is_found(project, history):
@@ -347,6 +348,19 @@ def test_no_edit_of_one_line_goes_unseen(project, history, seed):
     lines[:] = kept
     history.store()
     assert verify(project, "--head", head)[0] == 0
+
+
+def test_after_a_salvage_it_holds_again(project, daemon_of, history):
+    last = history.last_seq()
+    head = history.head(last)
+    path, index = history.at(last - 3)
+    history.segments[path][index] = history.segments[path][index].replace(b'"event":{', b'"evnet":{')
+    history.store()
+    assert verify(project, "--head", head)[0] == 1
+    daemon = daemon_of(project, "--salvage")
+    assert daemon.run("w").status == "succeeded"
+    code, report = verify(project, "--head", head)
+    assert code == 0 and report["chain"]["seq"] == last + 1 and report["asked"]["found"] == "held"
 
 
 # --- the part that is held --------------------------------------------------------------------------------------------
