@@ -37,7 +37,7 @@ enum err port_list(const char *path, bool (*each)(void *context, const char *nam
 {
     char bytes[2048];
     enum err err = OK;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = port_open_retrying(path, O_RDONLY | O_DIRECTORY);
 
     if (fd == -1)
         return port_fail();

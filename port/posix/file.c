@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_retrying(const char *path, int flags)
+int port_open_retrying(const char *path, int flags)
 {
     int fd;
 
@@ -28,7 +28,7 @@ enum err port_open(const char *path, enum port_open how, int *fd)
     };
 
     /* O_NONBLOCK: opening a FIFO that somebody put in the place of a file must not stop us. */
-    *fd = open_retrying(path, flags[how] | O_NOCTTY | O_NONBLOCK);
+    *fd = port_open_retrying(path, flags[how] | O_NOCTTY | O_NONBLOCK);
     if (*fd == -1)
         return port_fail();
     return port_claim(fd, false);
@@ -109,7 +109,7 @@ enum err port_sync(int fd)
 enum err port_sync_directory(const char *path)
 {
     enum err err = OK;
-    int fd = open_retrying(path, O_RDONLY | O_DIRECTORY);
+    int fd = port_open_retrying(path, O_RDONLY | O_DIRECTORY);
 
     if (fd == -1)
         return port_fail();
@@ -155,7 +155,7 @@ static enum err read_whole(int fd, char *to, size_t size, size_t *got)
 
 enum err port_read_file(const char *path, char *to, size_t size, size_t *got)
 {
-    int fd = open_retrying(path, O_RDONLY | O_NOCTTY);
+    int fd = port_open_retrying(path, O_RDONLY | O_NOCTTY);
 
     *got = 0;
     if (fd == -1)

@@ -14,6 +14,9 @@ enum err port_fail(void); /* of errno */
 enum err port_fail_with(int number);
 enum err port_fail_text(enum err err, const char *text); /* static storage */
 
+/* file.c: open() with O_CLOEXEC and mode 0600, again after a signal; -1 with errno. */
+int port_open_retrying(const char *path, int flags);
+
 /* descriptor.c: makes a fresh descriptor ours: close-on-exec, above the standard ones, below
  * FD_SETSIZE, and non-blocking where asked.  *fd changes when it had to move; on failure it is
  * closed and -1. */
