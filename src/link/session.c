@@ -59,6 +59,7 @@ static void drop_connection(struct link *link)
     loop_timer_clear(link->loop, &link->again);
     queue_clear(&link->queue);
     port_release(link->queue.bytes, sizeof link->queue.bytes);
+    port_release(link->ws.output, sizeof link->ws.output);
     link->write_since_ms = 0;
     link->write_failed = link->is_held = link->is_waiting = link->finish_writes = false;
     /* Answers that are still due go nowhere from now on. */
@@ -153,7 +154,7 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
                     const struct link_host *host, const struct link_options *options)
 {
     /* The large buffers stay untouched. */
-    memset(link, 0, offsetof(struct link, queue));
+    memset(link, 0, offsetof(struct link, ws));
     queue_clear(&link->queue);
     link->queue.begun = false;
     tls_clear(&link->tls);

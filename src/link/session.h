@@ -62,11 +62,10 @@ struct link {
     /* the connection */
     struct transport transport;
     struct loop_fd socket; /* in the loop while there is one */
-    struct ws ws;
-    bool write_failed; /* only reading is left: it may hold the reason */
-    int64_t failed_ms; /* since then */
-    bool is_held;      /* `held` is a message that waits for room */
-    bool is_waiting;   /* it found no room at the dispatcher, and comes again soon */
+    bool write_failed;     /* only reading is left: it may hold the reason */
+    int64_t failed_ms;     /* since then */
+    bool is_held;          /* `held` is a message that waits for room */
+    bool is_waiting;       /* it found no room at the dispatcher, and comes again soon */
     struct str held;
     int64_t heard_ms, pinged_ms; /* monotonic */
     int64_t write_since_ms;      /* of the last progress while something is unsent; 0: nothing is */
@@ -94,6 +93,7 @@ struct link {
     bool knows_clock;
 
     char last_error[LINK_ERROR];
+    struct ws ws; /* clears itself, and leaves its buffers untouched */
     struct queue queue;
     char message[LIMIT_MESSAGE];
     struct tls tls; /* last: its pool is the larger part of it */

@@ -63,6 +63,7 @@ static void ping(struct link *link)
 {
     ws_ping(&link->ws);
     link->pinged_ms = link->loop->now_ms;
+    ws_release(&link->ws);
     if (queue_is_empty(&link->queue))
         port_release(link->queue.bytes, sizeof link->queue.bytes);
     if (!link->ws.in_message && !link->is_held)

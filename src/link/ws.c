@@ -1,13 +1,14 @@
 /* Owns the frames of one connection.  It reads each frame's header before wslay does, because wslay tells of a frame only
  * when a byte of its payload has come, and because a frame that is refused must not leave wslay's context in the middle
- * of it.  Invariant: wslay only ever gets bytes of frames that judge_start() and
- * judge_length() have let through. */
+ * of it.  What is sent is framed here: wslay masks byte by byte, which is most of what a message costs.  Invariant: wslay
+ * only ever gets bytes of frames that judge_start() and judge_length() have let through. */
 #include "link/ws.h"
 
 #include "base/assert.h"
 #include "base/out.h"
 #include "port.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <wslay/wslay.h>
 
@@ -40,35 +41,11 @@ static ssize_t on_recv(uint8_t *to, size_t n, int flags, void *context)
     return (ssize_t)n;
 }
 
-static ssize_t on_send(const uint8_t *data, size_t n, int flags, void *context)
-{
-    (void)data;
-    (void)n;
-    (void)flags;
-    (void)context;
-    return -1; /* wslay_frame_write() never asks */
-}
-
-/* Fresh from the system for every frame; fetched for several at once, because the call costs more than its bytes. */
-static int on_mask(uint8_t *key, size_t n, void *context)
-{
-    struct ws *ws = context;
-
-    ASSERT(n == sizeof ws->keys[0]);
-    if (ws->keys_left == 0) {
-        if (port_random(ws->keys, sizeof ws->keys) != OK)
-            return -1;
-        ws->keys_left = WS_KEYS;
-    }
-    memcpy(key, ws->keys[--ws->keys_left], n);
-    return 0;
-}
-
 enum err ws_open(struct ws *ws, enum ws_role role)
 {
-    static const struct wslay_frame_callbacks callbacks = {on_send, on_recv, on_mask};
+    static const struct wslay_frame_callbacks callbacks = {NULL, on_recv, NULL};
 
-    memset(ws, 0, sizeof *ws);
+    memset(ws, 0, offsetof(struct ws, input));
     ws->role = role;
     return wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0 ? OK : ERR_IO;
 }
@@ -101,7 +78,7 @@ void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t 
     enum ws_role role = ws->role;
 
     end_cut_frame(ws);
-    memset(ws, 0, sizeof *ws);
+    memset(ws, 0, offsetof(struct ws, input));
     ws->frames = frames;
     ws->role = role;
     ws->transport = transport;
@@ -254,7 +231,7 @@ static enum err begin_frame(struct ws *ws)
         ws->control_n = 0;
     } else if (header.opcode != 0) {
         ws->in_message = true;
-        ws->is_text = header.opcode == WSLAY_TEXT_FRAME;
+        ws->is_text = header.opcode == WEBSOCKET_TEXT;
         ws->message_n = 0;
         ws->utf8 = (struct utf8_stream){0};
     }
@@ -319,9 +296,9 @@ static enum err end_frame(struct ws *ws)
 {
     ws->in_frame = false;
     switch (ws->opcode) {
-    case WSLAY_CONNECTION_CLOSE:
+    case WEBSOCKET_CLOSE:
         return take_close(ws);
-    case WSLAY_PING:
+    case WEBSOCKET_PING:
         ws->pings_in++;
         /* Each is answered as long as the output takes that; behind one that does not move only the latest, so that a
          * flood costs one buffer. */
@@ -331,7 +308,7 @@ static enum err end_frame(struct ws *ws)
         ws->pong_n = ws->control_n;
         ws->pong_due = true;
         return ERR_AGAIN;
-    case WSLAY_PONG:
+    case WEBSOCKET_PONG:
         ws->pongs_in++;
         take_pong(ws);
         return ERR_AGAIN;
@@ -453,23 +430,41 @@ static size_t room(const struct ws *ws)
     return sizeof ws->output - ws->output_n;
 }
 
-/* Adds one whole frame to the output, which has room for it. */
-static enum err put_frame(struct ws *ws, unsigned char opcode, bool fin, struct str payload)
+void ws_release(struct ws *ws)
 {
-    struct wslay_frame_iocb frame = {.fin = fin,
-                                     .opcode = opcode,
-                                     .payload_length = payload.n,
-                                     .mask = ws->role == WS_CLIENT,
-                                     .data = (const uint8_t *)payload.p,
-                                     .data_length = payload.n};
-    size_t framed;
-    ssize_t put =
-        wslay_frame_write(ws->frames, &frame, ws->output + ws->output_n, room(ws), &framed);
+    if (ws->output_n == 0)
+        port_release(ws->output, sizeof ws->output);
+}
 
-    if (put <= 0)
-        return ERR_IO; /* no randomness for the mask: nothing can be sent */
-    ASSERT(framed == payload.n);
-    ws->output_n += (size_t)put;
+/* Fresh from the system for every frame; fetched for several at once, because the call costs more than its bytes. */
+static enum err take_key(struct ws *ws, unsigned char key[WEBSOCKET_MASK])
+{
+    if (ws->keys_left == 0) {
+        enum err err = port_random(ws->keys, sizeof ws->keys);
+        if (err != OK)
+            return err; /* no frame without a mask: nothing can be sent */
+        ws->keys_left = WS_KEYS;
+    }
+    memcpy(key, ws->keys[--ws->keys_left], WEBSOCKET_MASK);
+    return OK;
+}
+
+/* Adds one whole frame to the output, which has room for it. */
+static enum err put_frame(struct ws *ws, enum websocket_opcode opcode, bool fin, struct str payload)
+{
+    unsigned char key[WEBSOCKET_MASK], *to = ws->output + ws->output_n;
+    bool masked = ws->role == WS_CLIENT;
+
+    ASSERT(room(ws) >= HEADER_MAX + payload.n);
+    enum err err = masked ? take_key(ws, key) : OK;
+    if (err != OK)
+        return err;
+    size_t n = websocket_head(to, opcode, fin, payload.n, masked ? key : NULL);
+    if (masked)
+        websocket_mask(to + n, payload.p, payload.n, key);
+    else if (payload.n > 0)
+        memcpy(to + n, payload.p, payload.n);
+    ws->output_n += n + payload.n;
     return OK;
 }
 
@@ -501,7 +496,7 @@ static enum err put_close(struct ws *ws)
     out_text(&out, ws->close_reason);
     ws->close_due = false;
     ws->close_sent = true;
-    return put_frame(ws, WSLAY_CONNECTION_CLOSE, true, out_view(&out));
+    return put_frame(ws, WEBSOCKET_CLOSE, true, out_view(&out));
 }
 
 static bool control_is_due(const struct ws *ws)
@@ -518,11 +513,12 @@ static enum err put_controls(struct ws *ws)
            room(ws) >= HEADER_MAX + WEBSOCKET_CONTROL_MAX) {
         if (ws->pong_due) {
             ws->pong_due = false;
-            err = put_frame(ws, WSLAY_PONG, true, str_range((const char *)ws->pong, ws->pong_n));
+            err =
+                put_frame(ws, WEBSOCKET_PONG, true, str_range((const char *)ws->pong, ws->pong_n));
         } else if (ws->ping_due) {
             ws->ping_due = false;
             ws->pinged_us = port_monotonic_us();
-            err = put_frame(ws, WSLAY_PING, true, str_of(PING));
+            err = put_frame(ws, WEBSOCKET_PING, true, str_of(PING));
         } else {
             err = put_close(ws);
         }
@@ -553,9 +549,9 @@ static enum err put_piece(struct ws *ws, struct str message, bool is_text)
         return ERR_FULL;
     struct str piece = str_head(rest, room(ws) - HEADER_MAX);
     enum err err = put_frame(ws,
-                             ws->sent > 0 ? WSLAY_CONTINUATION_FRAME
-                             : is_text    ? WSLAY_TEXT_FRAME
-                                          : WSLAY_BINARY_FRAME,
+                             ws->sent > 0 ? WEBSOCKET_CONTINUATION
+                             : is_text    ? WEBSOCKET_TEXT
+                                          : WEBSOCKET_BINARY,
                              piece.n == rest.n, piece);
     ws->sent += piece.n;
     return err;

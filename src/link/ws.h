@@ -8,13 +8,15 @@
 #ifndef LINK_WS_H
 #define LINK_WS_H
 
+#include "base/limits.h"
 #include "base/utf8.h"
 #include "base/websocket.h"
 #include "link/transport.h"
 
 #define WS_INPUT 4096
-#define WS_OUTPUT 4096 /* also of one TLS record */
-#define WS_KEYS 32     /* random ones that one call of the system gives */
+/* A quarter of a message: the more leaves at once, the less each message costs; the less, the sooner a pong has its turn. */
+#define WS_OUTPUT (LIMIT_MESSAGE / 4 < 32768 ? LIMIT_MESSAGE / 4 : 32768)
+#define WS_KEYS 32 /* random ones that one call of the system gives */
 
 enum ws_role { WS_CLIENT, WS_SERVER };
 
@@ -32,7 +34,6 @@ struct ws {
     size_t message_max, message_n;
     bool in_message, is_text;
     struct utf8_stream utf8;
-    char input[WS_INPUT];
     size_t input_at, input_n; /* read, not yet given to wslay: [input_at, input_n) */
     bool in_frame, fin;
     unsigned char opcode;
@@ -44,7 +45,6 @@ struct ws {
     bool has_more;  /* the last ERR_AGAIN was our bound on work, not the transport's end */
 
     /* sending */
-    unsigned char output[WS_OUTPUT];
     size_t output_at, output_n; /* whole frames, not yet sent: [output_at, output_n) */
     bool is_blocked; /* the transport wants these same bytes again: nothing is added to them */
     bool is_sending; /* a message has fragments that are framed, and others that are not */
@@ -68,6 +68,10 @@ struct ws {
     uint64_t bytes_in, bytes_out, messages_in, messages_out, pings_in, pongs_in;
     int64_t pinged_us;     /* when the ping left that has no answer yet; 0: there is none */
     int64_t round_trip_us; /* of the last ping that was answered; -1: none was */
+
+    /* Last, because they are not cleared: what was never used is never touched. */
+    char input[WS_INPUT];
+    unsigned char output[WS_OUTPUT];
 };
 
 /* Makes the wslay context; ERR_IO: no memory.  For the start of the program. */
@@ -97,6 +101,8 @@ enum err ws_discard(struct ws *ws);
 enum err ws_send(struct ws *ws, struct str message, bool is_text);
 /* Sends what is framed, and the control frames that are due. */
 enum err ws_flush(struct ws *ws);
+/* Gives memory back that the last burst has touched, where nothing stands in it. */
+void ws_release(struct ws *ws);
 bool ws_has_output(const struct ws *ws);
 /* Queue one control frame each; a ping or close that is due already is not doubled.  Close gives up the message that is
  * being sent: the frame goes behind its last fragment that was framed. */
