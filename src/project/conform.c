@@ -157,16 +157,17 @@ static bool ask(struct conform *c, const struct plan_step *step, bool fresh)
     struct out command = OUT_ON(workspace->scratch), why = OUT_ON(words),
                text = OUT_ON(workspace->line);
     struct json_writer w = json_writer(&command);
-    struct str argv = STR_NONE, name = plan_text(step->uses);
+    struct str name = plan_text(step->uses);
 
     if (step->python.n > 0)
         (void)python_put_bridge(c->root);
     integration_write(step, &w);
     /* What a package of Python says may change with any of its files. */
     bool cacheable = step->python.n == 0 || python_is_file(template_inside(step->python));
-    if (command.overflow || !json_member(out_view(&command), "command", &argv))
+    if (command.overflow)
         out_text(&why, "its entry is too long");
-    else if (describe_ask(c->root, argv, cacheable, fresh, &text, &c->description, &why))
+    else if (describe_ask(c->root, out_view(&command), cacheable, fresh, &text, &c->description,
+                          &why))
         return true;
     struct reader r = {&workspace->plan, c->problem, CHARTER_UNRESOLVED_INTEGRATION};
     reader_fail(&r, step->uses, "integration '%.*s': %s", STR_ARG(name), out_cstr(&why));

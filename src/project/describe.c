@@ -15,6 +15,8 @@
 
 struct command {
     const char *argv[ARGUMENTS_MAX + 1], *env[8];
+    char mark[64];            /* by which what it leaves behind is found, wherever it went */
+    struct port_spawn limits; /* only these members */
     size_t argc, envc;
     struct out text; /* the strings */
     char bytes[16384];
@@ -52,11 +54,28 @@ static void add_env(struct command *command, const char *name, const char *other
     command->env[command->envc++] = end_text(command, start);
 }
 
-/* The environment of integrations without what belongs to a run, and without `env:`, where secrets may stand. */
-static bool make_command(struct command *command, struct str raw)
+static int64_t limit_of(struct str limits, const char *name)
 {
+    struct str raw;
+    int64_t value;
+    return json_member(limits, name, &raw) && json_integer(raw, &value) ? value : 0;
+}
+
+/* The environment of integrations without what belongs to a run, and without `env:`, where secrets may stand. */
+static bool make_command(struct command *command, struct str entry)
+{
+    struct str ignored, value, raw = STR_NONE, limits = STR_NONE;
+    struct out mark = OUT_ON(command->mark);
+
+    (void)json_member(entry, "command", &raw);
+    (void)json_member(entry, "limits", &limits);
+    command->limits = (struct port_spawn){
+        .memory_bytes = limit_of(limits, "memory_mb") * 1024 * 1024,
+        .cpu_s = limit_of(limits, "cpu_s"),
+        .open_files = limit_of(limits, "open_files"),
+        .processes = limit_of(limits, "processes"),
+    };
     struct json_walk walk = json_walk(raw);
-    struct str ignored, value;
 
     command->argc = command->envc = 0;
     command->text = OUT_ON(command->bytes);
@@ -72,6 +91,9 @@ static bool make_command(struct command *command, struct str raw)
     add_env(command, "HOME", NULL);
     add_env(command, "LANG", NULL);
     add_env(command, "TZ", NULL);
+    out_format(&mark, "CHARTER_DESCRIBE=%lld-%lld", (long long)port_pid(),
+               (long long)port_monotonic_us());
+    command->env[command->envc++] = out_cstr(&mark);
     command->env[command->envc] = NULL;
     return !command->text.overflow;
 }
@@ -151,14 +173,23 @@ static bool has_ended(int64_t pid, int64_t deadline, int *exit_code, int *signal
     }
 }
 
+static void kill_one(void *context, int64_t pid)
+{
+    (void)context;
+    port_kill(pid, PORT_KILL);
+}
+
 static bool run(const char *root, const struct command *command, struct out *to, struct out *why)
 {
-    struct port_spawn spawn = {.argv = command->argv, .env = command->env, .directory = root};
+    struct port_spawn spawn = command->limits;
     struct answer answer = {.out = to};
     struct port_child child;
     int exit_code = -1, signal = -1;
     int64_t deadline = port_monotonic_ms() + TIMEOUT_MS;
 
+    spawn.argv = command->argv;
+    spawn.env = command->env;
+    spawn.directory = root;
     if (port_spawn(&spawn, &child) != OK) {
         out_format(why, "%.100s: %s", command->argv[0], port_last_error());
         return false;
@@ -168,8 +199,9 @@ static bool run(const char *root, const struct command *command, struct out *to,
     bool ended = err == OK && has_ended(child.pid, deadline, &exit_code, &signal);
     for (int i = 0; i < 16; i++) /* what it said last; no more than a pipe holds */
         (void)take(child.err, &answer, true);
-    /* What it left behind in its group goes with it. */
+    /* What it left behind goes with it, also where it has left the group. */
     port_kill_group(child.pid, PORT_KILL);
+    (void)port_find_marked(command->mark, kill_one, NULL);
     if (!ended)
         (void)has_ended(child.pid, port_monotonic_ms() + 1000, &exit_code, &signal);
     port_close(child.out);
@@ -325,14 +357,14 @@ static void keep(const char *root, const char *path, const char *identity, struc
         (void)port_unlink(fresh);
 }
 
-bool describe_ask(const char *root, struct str raw, bool cacheable, bool fresh, struct out *to,
+bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, struct out *to,
                   struct description *description, struct out *why)
 {
     char name[HEX + 1], identity[HEX + 1], path[LIMIT_PATH];
     struct command command;
     struct out file = OUT_ON(path), ignored = *why;
 
-    if (!make_command(&command, raw)) {
+    if (!make_command(&command, entry)) {
         out_text(why, "its command is too long");
         return false;
     }

@@ -12,9 +12,9 @@ struct description {
 /* Whether the entries of a step that uses an integration say `describe: true`. */
 bool describe_is_wanted(const struct plan_step *step);
 
-/* Asks COMMAND --describe, or takes what it said when its files were the same (`fresh`: never).  Blocks for at most ten seconds.  The text goes to
+/* `entry` is integration_write()'s.  Asks COMMAND --describe, or takes what it said when its files were the same (`fresh`: never).  Blocks for at most ten seconds.  The text goes to
  * `to`; false with words in *why.  (describe.c) */
-bool describe_ask(const char *root, struct str command, bool cacheable, bool fresh, struct out *to,
+bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, struct out *to,
                   struct description *description, struct out *why);
 
 /* For every integration of the plan that describes itself: config (charter.yml's, overlaid by the plan's and each step's `with`) and each step's inputs

@@ -167,6 +167,7 @@ FAULTS = {
     "dies": ("kill -9 $$", "died of SIGKILL"),
     "hangs": ("sleep 600", "did not end within 5000 ms"),
     "leaves somebody with its pipes": ("sleep 600 & cat description.json", "did not end within 5000 ms"),
+    "leaves somebody in a session of their own": ("setsid sleep 600 & cat description.json", "did not end within 5000 ms"),
 }
 
 
