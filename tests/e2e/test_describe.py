@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
 
-from harness import BUILD, PUPPET, command, step
+from harness import BUILD, PUPPET, RpcError, command, step, wait_until
 
 CONFIG = {"type": "object", "required": ["url"], "additionalProperties": False, "properties": {
     "url": {"type": "string"}, "tries": {"type": "integer", "minimum": 1, "maximum": 9}, "mode": {"type": "string", "enum": ["fast", "slow"]},
@@ -232,3 +234,33 @@ def test_an_integration_on_the_sdk_describes_itself(project, daemon_of):
     project.workflow("w", [step("one", uses="get")])
     error = daemon_of(project).refused("run.start", {"workflow_id": "w"})
     assert error.data["path"] == "integrations.get.config.timeout_s" and error.data["reason"] == "must be at least 1"
+
+
+def test_a_class_in_python_describes_itself(project, daemon_of):
+    made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", project.file(".charter/.venv")], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("no venv here")
+    project.file("steps.py").write_text(
+        "from dataclasses import dataclass\n\n@dataclass\nclass Config:\n    unit: str\n    width: int = 3\n\n"
+        "class Count:\n    config: Config\n    def execute(self, step, context):\n        return self.config.unit * self.config.width\n")
+    project.config["integrations"]["count"] = {"python": "./steps.py:Count", "describe": True, "config": {"unit": "x", "width": "wide"}}
+    project.write_config()
+    project.workflow("w", [step("one", uses="count")])
+    checked = command("check", "--project-path", project.path)
+    if "no bridge for Python" in checked.stderr:
+        pytest.skip("built without the bridge")
+    assert checked.returncode == 3 and "integrations.count.config.width: must be an integer, it is a string" in checked.stderr
+    daemon = daemon_of(project)
+    assert daemon.refused("run.start", {"workflow_id": "w"}).data["path"] == "integrations.count.config.width"
+    project.config["integrations"]["count"]["config"]["width"] = 2
+    project.write_config()
+    daemon.signal(signal.SIGHUP)
+    run = wait_until(lambda: started(daemon), "the new config is taken")
+    assert daemon.end_of(run).value("one") == "xx"
+
+
+def started(daemon):
+    try:
+        return daemon.start_run("w")
+    except RpcError:
+        return None
