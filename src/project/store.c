@@ -195,17 +195,21 @@ static bool failed(struct project_problem *problem, const char *what, enum err e
     return false;
 }
 
-/* ROOT/.charter/runs/RUN_ID, made where missing; names in it and above are synced once plan.json is there. */
-static enum err make_directories(const char *root, struct str run_id, char *path, size_t size)
+/* ROOT/.charter/runs/RUN_ID, made where missing; names in it and above are synced once plan.json is there.  `*is_fresh` says that more than the
+ * last had to be made: mostly the daemon has made and synced them at its start. */
+static enum err make_directories(const char *root, struct str run_id, char *path, size_t size,
+                                 bool *is_fresh)
 {
     static const char *const above[] = {".charter", ".charter/runs"};
     enum err err = OK;
+    *is_fresh = false;
     for (size_t i = 0; i < sizeof above / sizeof above[0]; i++) {
         struct out to = out_on(path, size);
         out_format(&to, "%s/%s", root, above[i]);
         err = port_make_directory(out_cstr(&to), 0700);
         if (err != OK && err != ERR_EXISTS)
             return err;
+        *is_fresh = *is_fresh || err == OK;
     }
     struct out to = out_on(path, size);
     out_format(&to, "%s/.charter/runs/%.*s", root, STR_ARG(run_id));
@@ -215,12 +219,12 @@ static enum err make_directories(const char *root, struct str run_id, char *path
     return err == ERR_EXISTS ? OK : err;
 }
 
-static enum err sync_directories(const char *root, const char *directory)
+static enum err sync_directories(const char *root, const char *directory, bool is_fresh)
 {
     static const char *const above[] = {".charter/runs", ".charter"};
     char path[LIMIT_PATH + 32];
     enum err err = port_sync_directory(directory);
-    for (size_t i = 0; err == OK && i < sizeof above / sizeof above[0]; i++) {
+    for (size_t i = 0; err == OK && i < (is_fresh ? 2U : 1U); i++) {
         struct out to = OUT_ON(path);
         out_format(&to, "%s/%s", root, above[i]);
         err = port_sync_directory(out_cstr(&to));
@@ -236,7 +240,8 @@ bool store_plan(struct project_workspace *workspace, const char *root, struct st
     struct sink sink = {.line = OUT_ON(workspace->line), .fd = -1};
     struct out fresh_to = OUT_ON(fresh), final_to = OUT_ON(final), hex = out_on(plan_sha256, 65);
     unsigned char digest[32];
-    enum err err = make_directories(root, run_id, directory, sizeof directory);
+    bool is_fresh;
+    enum err err = make_directories(root, run_id, directory, sizeof directory, &is_fresh);
     if (err != OK)
         return failed(problem, "the run's folder", err);
     out_format(&fresh_to, "%s/plan.json.new", directory);
@@ -254,7 +259,7 @@ bool store_plan(struct project_workspace *workspace, const char *root, struct st
     port_close(sink.fd);
     if (written && (err = port_rename(fresh, final)) != OK)
         written = failed(problem, "plan.json", err);
-    if (written && (err = sync_directories(root, directory)) != OK)
+    if (written && (err = sync_directories(root, directory, is_fresh)) != OK)
         written = failed(problem, "the run's folder", err);
     if (!written)
         port_unlink(fresh);
