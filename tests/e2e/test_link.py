@@ -1,6 +1,7 @@
 """The daemon's gateway link (contract section 6) against a gateway that shares no code with it (peers/gateway.py)."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -456,6 +457,61 @@ def test_refusals_of_the_upgrade(gateway, start, status, seconds):
         gateway.wait_connected()
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y", "seconds"])
+def test_retry_after_in_all_its_forms(gateway, start, status, form):
+    at = time.gmtime(time.time() + 100)
+    gateway.refuse(status, [("Retry-After", "100" if form == "seconds" else time.strftime(form, at))], b"later\n")
+    daemon = start("--gateway", gateway.url)
+    link = daemon.wait_link("waiting")
+    assert 95 <= link["next_try_s"] <= 104, "the wait that was asked for, and the window behind it"
+    assert f"HTTP {status}" in link["last_error"] and "later" in link["last_error"]
+
+
+@pytest.mark.parametrize("value", ["86400", "99999999999999999999", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_retry_after_is_at_most_an_hour(gateway, start, value):
+    gateway.refuse(503, [("Retry-After", value)])
+    daemon = start("--gateway", gateway.url)
+    assert 3600 <= daemon.wait_link("waiting")["next_try_s"] <= 3604
+
+
+@pytest.mark.parametrize("value", ["soon", "-5", "Fri, 01 Jan 2001 00:00:00 GMT", "1.5", ""])
+def test_a_retry_after_that_says_nothing_changes_nothing(gateway, start, value):
+    gateway.refuse(503, [("Retry-After", value)])
+    daemon = start("--gateway", gateway.url)
+    assert daemon.wait_link("waiting")["next_try_s"] <= 8
+    gateway.accept()
+    gateway.wait_connected()
+
+
+def test_a_token_refused_by_a_close_is_read_again(start, project):
+    token = project / "token"
+    token.write_text("one\n")
+    with Gateway() as gateway:
+        daemon = start("--gateway", gateway.url, "--token-file", token)
+        gateway.wait_connected()
+        assert gateway.dials[0][2]["Authorization"] == "Bearer one"
+        gateway.close(4401, "expired")
+        assert daemon.wait_link("waiting")["next_try_s"] > 100
+        token.write_text("two\n")
+        gateway.wait_connected(after=1)
+        assert gateway.dials[-1][2]["Authorization"] == "Bearer two"
+        # and at every dial: a token that was changed meanwhile is the one that is sent
+        token.write_text("three\n")
+        gateway.drop()
+        gateway.wait_connected(after=2)
+        assert gateway.dials[-1][2]["Authorization"] == "Bearer three"
+
+
+@pytest.mark.parametrize("status, wait_s", [(403, (140, 300)), (401, (140, 300))])
+def test_403_and_401_without_a_token_file(gateway, start, status, wait_s):
+    gateway.refuse(status)
+    daemon = start("--gateway", gateway.url)
+    assert wait_s[0] <= daemon.wait_link("waiting")["next_try_s"] <= wait_s[1]
+    time.sleep(2.5)  # a look at the file that is not there
+    assert len(gateway.dials) == 1 and daemon.link()["state"] == "waiting"
+
+
 def test_410_retires(gateway, start):
     gateway.refuse(410)
     daemon = start("--gateway", gateway.url)
@@ -558,6 +614,50 @@ def test_fragments_and_pings_in_between_are_taken(gateway, start):
     gateway.send_bytes(data + frame(0x80))
     gateway.wait(lambda: [m for m in connection.messages if m.get("id") == "frag"])
     gateway.violations.clear()
+
+
+# --- figures --------------------------------------------------------------------------------------------------
+
+
+def test_the_status_tells_figures(gateway, start):
+    ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    daemon = start("--gateway", gateway.url)
+    gateway.wait_connected()
+    gateway.wait(lambda: daemon.link()["rtt_ms"] is not None, what="the first pong is back")
+    link = daemon.link()
+    assert isinstance(link["rtt_ms"], float) and 0 < link["rtt_ms"] < 5000
+    assert abs(link["clock_offset_ms"]) < 1000 * PATIENCE, "one machine, one clock"
+    assert link["connection"]["messages_out"] == link["messages_out"] >= 2, "hello, events.append"
+    assert link["connection"]["messages_in"] == link["messages_in"] >= 2
+    assert link["bytes_out"] > 500 and link["bytes_in"] > 200
+    before = daemon.link()
+    for _ in range(3):
+        gateway.request("daemon.status")
+    after = daemon.link()
+    assert after["messages_in"] - before["messages_in"] == 3 == after["messages_out"] - before["messages_out"]
+    assert after["bytes_out"] - before["bytes_out"] > 3 * 500
+    gateway.hello_patch = {"clock": {"time": ahead.strftime("%Y-%m-%dT%H:%M:%S.000Z")}}
+    gateway.drop()
+    gateway.wait_connected(after=1)
+    link = daemon.wait_link("connected")
+    assert 3_500_000 < link["clock_offset_ms"] < 3_700_000
+    assert link["messages_in"] > link["connection"]["messages_in"], "the total holds both connections"
+    if (BUILD / "charter").exists():
+        shown = subprocess.run([BUILD / "charter", "daemon", "status"], cwd=daemon.project, capture_output=True, text=True, timeout=30)
+        assert "s ahead of ours" in shown.stdout and " messages, " in shown.stdout and "round trip" in shown.stdout, shown
+    gateway.stop(drop=True)
+    daemon.wait(lambda: daemon.link()["connection"] is None, "no connection, no figures of it")
+    assert daemon.link()["bytes_in"] >= link["bytes_in"]
+
+
+@pytest.mark.parametrize("clock", [None, 7, {}, {"time": "noon"}, {"time": 12}, []])
+def test_a_gateway_without_a_clock_is_none_the_less_one(gateway, start, clock):
+    gateway.hello_patch = {"clock": clock}
+    daemon = start("--gateway", gateway.url)
+    gateway.wait_connected()
+    daemon.wait_link("connected")
+    if not isinstance(clock, dict):
+        assert daemon.link()["clock_offset_ms"] is None
 
 
 # --- life signs, drain, pause, new addresses ----------------------------------------------------------------

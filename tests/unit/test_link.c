@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -304,6 +305,35 @@ static void backoff_minimum_and_slowest_pace(void **state)
     assert_int_equal(backoff_next_ms(&backoff, -5, 0), 0);
 }
 
+/* A fleet that has lost its gateway `failures` times in a row; CHARTER_TEST_SEED repeats a run of it. */
+static void backoff_spreads_a_fleet_over_its_window(void **state)
+{
+    enum { FLEET = 200, BINS = 10 };
+    const char *given = getenv("CHARTER_TEST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20260131, x = seed * 2 + 1;
+    (void)state;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    for (unsigned failures = 0; failures < 12; failures++) {
+        unsigned bins[BINS] = {0}, slow[BINS] = {0};
+        for (int i = 0; i < FLEET; i++) {
+            struct backoff backoff = {
+                .failures = failures, .initial_ms = BACKOFF_INITIAL_MS, .max_ms = BACKOFF_MAX_MS};
+            int64_t window = backoff_window_ms(&backoff);
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            int64_t wait = backoff_next_ms(&backoff, 0, (uint32_t)(x >> 16));
+            assert_in_range(wait, 0, window);
+            bins[wait * BINS / (window + 1)]++;
+            wait = backoff_slowest_ms(&backoff, 0, (uint32_t)(x >> 8)) - BACKOFF_MAX_MS / 2;
+            assert_in_range(wait, 0, BACKOFF_MAX_MS / 2);
+            slow[wait * BINS / (BACKOFF_MAX_MS / 2 + 1)]++;
+        }
+        for (int bin = 0; bin < BINS; bin++) {
+            assert_in_range(bins[bin], 1, 2 * FLEET / BINS);
+            assert_in_range(slow[bin], 1, 2 * FLEET / BINS);
+        }
+    }
+}
+
 /* --- states --------------------------------------------------------------------------------------------------------- */
 
 static void link_states_cover_the_whole_product(void **state)
@@ -386,6 +416,7 @@ int main(void)
         cmocka_unit_test(http_retry_after_has_two_forms),
         cmocka_unit_test(backoff_doubles_to_its_cap),
         cmocka_unit_test(backoff_minimum_and_slowest_pace),
+        cmocka_unit_test(backoff_spreads_a_fleet_over_its_window),
         cmocka_unit_test(link_states_cover_the_whole_product),
         cmocka_unit_test(queue_gives_messages_in_order),
     };
