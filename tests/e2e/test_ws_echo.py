@@ -8,8 +8,10 @@ import hashlib
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -55,15 +57,20 @@ def close_frame(code=1000, reason=b""):
 class Server:
     """One connection of ws-echo, past the opening handshake."""
 
-    def __init__(self, case):
+    def __init__(self, case, tls=None):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(PATIENCE_S)
-        url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/runCase?case={case}&agent=charter"
-        self.process = subprocess.Popen([ECHO, url], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        url = f"127.0.0.1:{self.listener.getsockname()[1]}/runCase?case={case}&agent=charter"
+        args = [f"ws://{url}"] if tls is None else ["--tls-ca", tls / "cert.pem", f"wss://{url}"]
+        self.process = subprocess.Popen([ECHO, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env={**os.environ, "CHARTER_PROXY": "none"})
         self.socket, _ = self.listener.accept()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(PATIENCE_S)
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.buffer = b""
         while b"\r\n\r\n" not in self.buffer:
             self.buffer += self.socket.recv(65536)
@@ -570,6 +577,69 @@ def test_headers_that_are_wrong(data, code):
     with Server("headers") as server:
         server.send(data)
         server.fails_with(code)
+
+
+# --- the same under TLS -------------------------------------------------------------------------------------------------
+
+
+def has_tls():
+    config = BUILD / "include" / "autoconf.h"
+    return config.exists() and "#define CONFIG_TLS 1" in config.read_text()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    if not has_tls() or shutil.which("openssl") is None:
+        pytest.skip("built without TLS, or no openssl here")
+    place = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=echo", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", place / "key.pem",
+                    "-out", place / "cert.pem"], check=True, capture_output=True)
+    return place
+
+
+def close_under_tls(server):
+    server.send(close_frame(1000))
+    assert server.message() == (CLOSE, struct.pack(">H", 1000))
+    with contextlib.suppress(OSError):
+        server.socket.unwrap()
+    server.socket.close()
+    assert server.exit() == (0, "")
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 4096, 16384, 16385, 65536, 1 << 20, 4 << 20])
+def test_under_tls_lengths(certificate, size):
+    with Server(f"tls-{size}", certificate) as server:
+        payload = random.Random(size).randbytes(size)
+        server.send(frame(BINARY, payload))
+        echoed(server, BINARY, payload)
+        server.send(b"".join(fragments(TEXT, "x" * size, max(1, size // 7))))
+        echoed(server, TEXT, "x" * size)
+        close_under_tls(server)
+
+
+def test_under_tls_pieces_and_pings(certificate):
+    with Server("tls-pieces", certificate) as server:
+        server.send_in(frame(TEXT, "in records of one octet") + frame(PING, b"ping"), 1)
+        echoed(server, TEXT, "in records of one octet")
+        assert server.message() == (PONG, b"ping")
+        server.send(b"".join(frame(TEXT, f"message {number}") for number in range(3000)))
+        for number in range(3000):
+            echoed(server, TEXT, f"message {number}")
+        close_under_tls(server)
+
+
+def test_under_tls_errors_are_told(certificate):
+    with Server("tls-error", certificate) as server:
+        server.send(frame(TEXT, b"\xff"))
+        server.fails_with(1007)
+
+
+def test_wss_without_tls_is_refused_in_words():
+    if has_tls():
+        pytest.skip("built with TLS")
+    failed = echo("wss://127.0.0.1:1/")
+    assert failed.returncode != 0 and "no TLS" in failed.stderr
 
 
 # --- the program ------------------------------------------------------------------------------------------------------
