@@ -13,7 +13,7 @@
 #include "link/transport.h"
 
 #define TLS_ERROR 288
-#define TLS_SESSION 3072 /* bytes of a session for resumption; a longer one is not kept */
+#define TLS_SESSION 6144 /* bytes of a session for resumption; a longer one is not kept */
 
 struct tls_engine; /* in the pool, while there is a connection */
 
