@@ -250,8 +250,13 @@ bool port_group_exists(int64_t pid);
 enum err port_reap(int64_t *pid, int *exit_code, int *signal);
 const char *port_signal_name(int signal); /* "SIGSEGV", or "unknown" */
 
-/* Where the platform has it: this process inherits orphaned descendants (true when it does). */
+/* Where the platform has it: this process inherits orphaned descendants (true when it does).  Every
+ * spawned program does so as well, for as long as it lives: what comes to us has outlived the
+ * program that it belonged to. */
 bool port_become_subreaper(void);
+/* Calls `each` for every child of ours, dead ones that were not reaped included; ERR_UNSUPPORTED where
+ * the platform cannot tell. */
+enum err port_children(void (*each)(void *context, int64_t pid), void *context);
 /* Calls `each` for all processes but this one whose environment holds exactly NAME=value;
  * ERR_UNSUPPORTED where the platform cannot tell.  For start-up: may allocate. */
 enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),

@@ -26,6 +26,31 @@ bool port_become_subreaper(void)
     return prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) == 0;
 }
 
+enum err port_children(void (*each)(void *context, int64_t pid), void *context)
+{
+    char path[64], bytes[512];
+    int64_t pid = 0;
+    ssize_t got;
+
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1) {
+        port_fail();
+        return ERR_UNSUPPORTED;
+    }
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            if (bytes[i] >= '0' && bytes[i] <= '9') {
+                pid = pid * 10 + (bytes[i] - '0');
+            } else if (pid > 0) {
+                each(context, pid);
+                pid = 0;
+            }
+        }
+    close(fd);
+    return OK;
+}
+
 /* Whether one of the NUL-ended strings in the file is `entry`; read by pieces, as an environment
  * may be long. */
 static bool holds(int fd, const char *entry)

@@ -22,3 +22,10 @@ enum err port_find_marked(const char *name_and_value, void (*each)(void *context
     (void)context;
     return port_fail_with(ENOSYS);
 }
+
+enum err port_children(void (*each)(void *context, int64_t pid), void *context)
+{
+    (void)each;
+    (void)context;
+    return ERR_UNSUPPORTED;
+}

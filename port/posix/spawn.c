@@ -107,6 +107,7 @@ static enum stage settle(const struct birth *birth, int *status)
     if (!take_streams(birth->ends, status))
         return STAGE_PROGRAM;
     setsid();
+    (void)port_become_subreaper();
     tighten_umask();
     if (what->directory != NULL && chdir(what->directory) != 0)
         return STAGE_PROGRAM;

@@ -54,6 +54,7 @@ struct daemon {
     int64_t stop_at_ms; /* monotonic; -1: no bound */
     char stop_reason[64];
     unsigned stop_signals;
+    bool has_strays; /* orphans of integrations were found, and killed, but not reaped yet */
     enum exit_code exit_code;
 
     struct helper loader; /* reads charter.yml */

@@ -25,15 +25,35 @@ static int64_t longest_wait(const struct daemon *daemon)
     return next > daemon->loop.now_ms ? next - daemon->loop.now_ms : 0;
 }
 
+/* What an integration leaves behind when it dies becomes ours, whatever session or environment it has gone into: as long as its program
+ * lives, its orphans go there (port_become_subreaper).  So a child that nobody here has started has nobody left. */
+static void kill_stray(void *context, int64_t pid)
+{
+    struct daemon *daemon = context;
+
+    if (helper_knows(&daemon->loop, pid) || engine_knows(&daemon->engine, pid))
+        return;
+    port_kill(pid, PORT_KILL);
+    daemon->has_strays = true;
+}
+
 static void reap_children(struct daemon *daemon)
 {
     int exit_code, signal;
+    bool died = false;
     int64_t pid;
 
     /* Unknown ones are orphans that this subreaper inherited, or helpers that were given up. */
-    while (port_reap(&pid, &exit_code, &signal) == OK)
+    while (port_reap(&pid, &exit_code, &signal) == OK) {
+        died = true;
         if (!helper_reaped(&daemon->loop, pid, exit_code, signal))
             (void)engine_reaped(&daemon->engine, pid, exit_code, signal);
+    }
+    if (!died)
+        return;
+    /* The death of a stray brings its own children here, and us again. */
+    daemon->has_strays = false;
+    (void)port_children(kill_stray, daemon);
 }
 
 static void storage_failed(struct daemon *daemon)
@@ -116,7 +136,8 @@ static void go_on_stopping(struct daemon *daemon)
         engine_stop(&daemon->engine, true); /* SIGTERM became SIGKILL */
         daemon->stop_at_ms = daemon->loop.now_ms + 500;
     }
-    if (daemon->phase == DAEMON_ENDING && engine_is_quiet(&daemon->engine)) {
+    if (daemon->phase == DAEMON_ENDING && engine_is_quiet(&daemon->engine) &&
+        (!daemon->has_strays || late)) {
         daemon_say_stopped(daemon);
         daemon->phase = DAEMON_SAID;
     }

@@ -184,6 +184,15 @@ void helper_cancel(struct helper *helper)
     forget(helper);
 }
 
+bool helper_knows(const struct loop *loop, int64_t pid)
+{
+    const struct helper *helper = loop->helpers;
+
+    while (helper != NULL && helper->pid != pid)
+        helper = helper->next;
+    return helper != NULL;
+}
+
 bool helper_reaped(struct loop *loop, int64_t pid, int exit_code, int signal)
 {
     for (struct helper *helper = loop->helpers; helper != NULL; helper = helper->next) {

@@ -59,6 +59,7 @@ void helper_cancel(struct helper *helper);
 /* Whoever calls port_reap() asks this about every dead child: whether it was a running helper.  One
  * that was killed at its deadline or cancelled is not: its pid is then nobody's, and to be
  * ignored. */
+bool helper_knows(const struct loop *loop, int64_t pid); /* whether it is a running one */
 bool helper_reaped(struct loop *loop, int64_t pid, int exit_code, int signal);
 
 #endif

@@ -280,7 +280,10 @@ static void on_answer(struct engine *engine, struct process *process, struct str
         process_broke(engine, process, FAILURE_PROTOCOL,
                       expected ? "an answer with id %.*s; \"%u\" is in flight"
                                : "an answer with id %.*s that nobody waits for",
-                      id.n > 80 ? 80 : (int)id.n, id.n > 0 ? id.p : "null", process->last_id);
+                      id.n == 0   ? 4
+                      : id.n > 80 ? 80
+                                  : (int)id.n,
+                      id.n > 0 ? id.p : "null", process->last_id);
         return;
     }
     if (process->sending && process->state != PROCESS_CANCELLING &&

@@ -449,6 +449,8 @@ int64_t engine_next_ms(const struct engine *engine);
 /* After the commit: starts processes and sends requests. */
 void engine_act(struct engine *engine);
 bool engine_reaped(struct engine *engine, int64_t pid, int exit_code, int signal);
+/* Whether the process with that pid is one of its integrations, alive. */
+bool engine_knows(const struct engine *engine, int64_t pid);
 /* No new steps; executing ones get the grace time, then are interrupted.  now: without grace. */
 void engine_stop(struct engine *engine, bool now);
 /* Removes the directories of runs that are retained no longer, in a helper. */

@@ -431,6 +431,16 @@ static void on_exit_of(struct engine *engine, struct process *process)
     engine->act = true;
 }
 
+bool engine_knows(const struct engine *engine, int64_t pid)
+{
+    for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
+        const struct process *process = &engine->processes[i];
+        if (process->state != PROCESS_FREE && process->state != PROCESS_GONE && process->pid == pid)
+            return true;
+    }
+    return false;
+}
+
 bool engine_reaped(struct engine *engine, int64_t pid, int exit_code, int signal)
 {
     for (size_t i = 0; i < LIMIT_PROCESSES; i++) {
