@@ -354,6 +354,8 @@ static const char *pressure_text(struct str pressure)
            : json_string_is(pressure, "runs_refused") ? "; full: logs are dropped, new runs refused"
            : json_string_is(pressure, "no_space")
                ? "; the disk has no space: logs are dropped, new runs refused"
+           : json_string_is(pressure, "integrations_wait")
+               ? "; full: integrations wait until there is space"
                : "";
 }
 

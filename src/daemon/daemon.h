@@ -58,6 +58,7 @@ struct daemon {
     enum exit_code exit_code;
 
     struct helper loader; /* reads charter.yml */
+    bool waits_for_space; /* the journal can write nothing, and so nothing else is done */
     bool reload_again;
     bool loaded, load_failed;
     char loader_answer[PROJECT_LOAD_ANSWER];
@@ -70,6 +71,8 @@ struct daemon {
 bool daemon_start(struct daemon *daemon);
 /* daemon/turn.c: one turn of the loop. */
 void daemon_turn(struct daemon *daemon);
+/* Waits a second for the disk to take something; false: a signal ends the wait. */
+bool daemon_wait_for_space(void *context);
 void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_ms);
 /* daemon/load.c: charter.yml, in a helper. */
 bool daemon_load_project(struct daemon *daemon); /* at start: waits for it */

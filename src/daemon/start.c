@@ -186,6 +186,8 @@ static bool open_journal(struct daemon *daemon)
     journal->mask_context = daemon;
     journal->on_segment = daemon_on_segment;
     journal->on_segment_context = daemon;
+    daemon->engine.on_no_space = daemon_wait_for_space;
+    daemon->engine.on_no_space_context = daemon;
     if (damaged == 0) {
         if (report.cut_bytes > 0)
             log_warning("journal", "%s", report.text);

@@ -67,27 +67,34 @@ static void storage_failed(struct daemon *daemon)
 
 #define HOLD_MS 1000
 
+bool daemon_wait_for_space(void *context)
+{
+    struct daemon *daemon = context;
+    struct port_signals signals = {.terminate = 0};
+
+    if (!daemon->waits_for_space)
+        log_error("journal", "it cannot be written: %s; everything waits until it can",
+                  port_last_error());
+    daemon->waits_for_space = true;
+    (void)port_wait(NULL, 0, HOLD_MS, &signals);
+    return signals.terminate == 0;
+}
+
 /* Writes and syncs.  A disk that is full or read-only is waited for: nothing has been lost, and until the records are on disk nothing may be
  * told or started, so there is nothing else to do.  False: storage has failed, or a signal ends the wait. */
 static bool commit(struct daemon *daemon)
 {
-    struct port_signals signals = {.terminate = 0};
-    bool said = false;
     enum err err;
 
     while ((err = journal_commit(&daemon->journal, daemon->loop.now_ms)) == ERR_NO_SPACE ||
            err == ERR_READ_ONLY) {
-        if (signals.terminate > 0)
-            return false;
-        if (!said)
-            log_error("journal", "it cannot be written: %s; everything waits until it can",
-                      port_last_error());
-        said = true;
         daemon_retain(daemon);
-        (void)port_wait(NULL, 0, HOLD_MS, &signals);
+        if (!daemon_wait_for_space(daemon))
+            return false;
     }
-    if (said && err == OK)
+    if (daemon->waits_for_space && err == OK)
         log_info("journal", "it can be written again");
+    daemon->waits_for_space = false;
     return err == OK;
 }
 

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define HELD_MS 1000 /* how often space is looked for while integrations wait */
+
 #define INTERRUPTIONS_MAX 5 /* contract §4, recovery */
 
 void engine_attend(struct engine *engine, struct run *run)
@@ -340,6 +342,8 @@ static bool is_due(const struct engine *engine, const struct run *run)
 
 void engine_advance(struct engine *engine)
 {
+    if (engine->held)
+        (void)pressure_holds(engine);
     for (size_t i = 0; i < LIMIT_RUNS; i++) {
         struct run *run = &engine->table.runs[i];
         if (run->status == RUN_NONE || run->attention || !is_due(engine, run))
@@ -358,7 +362,8 @@ void engine_advance(struct engine *engine)
 
 int64_t engine_next_ms(const struct engine *engine)
 {
-    int64_t next = -1;
+    /* A disk says nothing when it has space again. */
+    int64_t next = engine->held ? engine->loop->now_ms + HELD_MS : -1;
 
     for (size_t i = 0; i < LIMIT_RUNS; i++) {
         const struct run *run = &engine->table.runs[i];

@@ -199,8 +199,12 @@ struct engine {
     bool work;          /* some run wants attention */
     bool act;           /* some process wants engine_act() */
     enum err fatal;     /* the journal failed: the daemon ends with exit 6 */
-    bool store_busy;    /* a helper makes an artifact of some process's answer */
-    size_t store_last;  /* whose */
+    bool held;          /* integrations are not read: pressure_holds() */
+    /* Called where an event must be written and the disk takes nothing: waits a while; false: it is no use. */
+    bool (*on_no_space)(void *context);
+    void *on_no_space_context;
+    bool store_busy;   /* a helper makes an artifact of some process's answer */
+    size_t store_last; /* whose */
     struct {
         struct helper helper;
         struct run *run; /* whose outputs a helper is storing; NULL: nobody's */
@@ -220,6 +224,9 @@ struct engine {
 
 /* --- events (run/event.c) ------------------------------------------------------------------------------------------ */
 
+/* As journal_begin(), but waits where the disk takes nothing. */
+enum err event_open(struct engine *engine, const struct journal_event *event,
+                    struct json_writer **data);
 /* Begins an event of a run, with the writer inside `data`; NULL when the journal has failed (engine->fatal is set). */
 struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type,
                                 int step);
@@ -407,7 +414,10 @@ void engine_let_in(struct engine *engine, struct run *run);
 
 bool pressure_drops_logs(const struct engine *engine);
 bool pressure_refuses_runs(const struct engine *engine);
-/* What gives way now: "none", "logs_dropped", "runs_refused" (and logs dropped), or both for "no_space": no segment can be begun. */
+/* Whether only the reserve is left: then integrations are not read, until there is space again. */
+bool pressure_holds(struct engine *engine);
+/* What gives way now: "none", "logs_dropped", "runs_refused" (and logs dropped), both for "no_space" (no segment can be begun),
+ * or "integrations_wait" as well. */
 const char *pressure_name(const struct engine *engine);
 /* True: this log or progress of `bytes` bytes is not to be written; it has been counted. */
 bool pressure_drop(struct engine *engine, struct run *run, size_t bytes);

@@ -155,6 +155,23 @@ static bool is_lazy(enum run_event type)
     return type == EVENT_STEP_LOG || type == EVENT_STEP_PROGRESS;
 }
 
+static bool is_no_space(enum err err)
+{
+    return err == ERR_NO_SPACE || err == ERR_READ_ONLY;
+}
+
+enum err event_open(struct engine *engine, const struct journal_event *event,
+                    struct json_writer **data)
+{
+    enum err err;
+
+    /* One turn has filled the journal's buffer, and the disk is full: what has happened must be told before anything else is. */
+    while (is_no_space(err = journal_begin(engine->journal, event, data)) &&
+           engine->on_no_space != NULL && engine->on_no_space(engine->on_no_space_context))
+        continue;
+    return err;
+}
+
 struct json_writer *event_begin(struct engine *engine, struct run *run, enum run_event type,
                                 int step)
 {
@@ -172,10 +189,14 @@ struct json_writer *event_begin(struct engine *engine, struct run *run, enum run
     ASSERT(run_next(run->status, type) != RUN_STATUSES);
     if (engine->fatal != OK)
         return NULL;
+    if (!is_lazy(type)) {
+        engine->fatal = event_open(engine, &event, &data);
+        return engine->fatal == OK ? data : NULL;
+    }
     enum err err = journal_begin(engine->journal, &event, &data);
-    if ((err == ERR_NO_SPACE || err == ERR_READ_ONLY) && is_lazy(type))
-        return NULL; /* a log that finds no space; the next one is counted as dropped */
-    engine->fatal = err;
+    if (!is_no_space(err))
+        engine->fatal =
+            err; /* else a log that finds no space; the next one is counted as dropped */
     return err == OK ? data : NULL;
 }
 

@@ -3,6 +3,7 @@
 #include "run/engine.h"
 
 #include "base/log.h"
+#include "port.h"
 
 #define TELL_MS 60000 /* of an unending pressure: now and then, as the marks take space too */
 
@@ -18,9 +19,42 @@ bool pressure_refuses_runs(const struct engine *engine)
     return journal->cramped || journal_bytes(journal) > journal->limit / 16 * 15;
 }
 
+/* What is left of the space that was reserved when no more could be had, or of the limit: endings, decisions, cancels and a
+ * start are to fit all the same. */
+static bool has_only_reserve(const struct journal *journal)
+{
+    int64_t used = journal->written + (int64_t)journal->out.n;
+    return journal->cramped ? used > journal->segment_limit / 8 * 7
+                            : journal_bytes(journal) > journal->limit / 32 * 31;
+}
+
+bool pressure_holds(struct engine *engine)
+{
+    bool holds = has_only_reserve(engine->journal);
+
+    if (holds == engine->held)
+        return holds;
+    engine->held = holds;
+    if (holds)
+        log_warning("journal", "it has no space but for what must not be lost: integrations wait");
+    else
+        log_info("journal", "it has space again: integrations are read");
+    for (size_t i = 0; i < LIMIT_PROCESSES && !holds; i++) {
+        struct process *process = &engine->processes[i];
+        if (process->state == PROCESS_FREE)
+            continue;
+        if (process->out.fd >= 0 && !process->storing)
+            process->out.wanted = PORT_READABLE;
+        if (process->err.fd >= 0)
+            process->err.wanted = PORT_READABLE;
+    }
+    return holds;
+}
+
 const char *pressure_name(const struct engine *engine)
 {
-    return engine->journal->cramped        ? "no_space"
+    return engine->held                    ? "integrations_wait"
+           : engine->journal->cramped      ? "no_space"
            : pressure_refuses_runs(engine) ? "runs_refused"
            : pressure_drops_logs(engine)   ? "logs_dropped"
                                            : "none";
@@ -52,7 +86,7 @@ void pressure_tell(struct engine *engine, struct run *run, bool ending)
     if (!ending && pressure_drops_logs(engine) &&
         engine->loop->now_ms - run->dropped_since_ms < TELL_MS)
         return;
-    engine->fatal = journal_begin(engine->journal, &event, &w);
+    engine->fatal = event_open(engine, &event, &w);
     if (engine->fatal != OK)
         return;
     json_put_text(w, "run_id", run->id);

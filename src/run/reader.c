@@ -102,8 +102,9 @@ void reader_out(struct engine *engine, struct process *process)
     char *chunk = engine->scratch.chunk_out;
     size_t got;
 
-    if (process->storing) {
-        process->out.wanted = 0; /* until the answer is stored: its line occupies the intake */
+    /* Until the answer is stored, as its line occupies the intake; or until what it says can be written down. */
+    if (process->storing || pressure_holds(engine)) {
+        process->out.wanted = 0;
         return;
     }
     enum err err = port_read(process->out.fd, chunk, CHUNK, &got);
@@ -191,6 +192,11 @@ static void take_err(struct engine *engine, struct process *process, struct str 
 void reader_err(struct engine *engine, struct process *process)
 {
     size_t got;
+
+    if (pressure_holds(engine)) {
+        process->err.wanted = 0;
+        return;
+    }
     enum err err = port_read(process->err.fd, engine->scratch.chunk_err, CHUNK, &got);
 
     if (err == ERR_AGAIN)

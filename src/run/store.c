@@ -178,7 +178,7 @@ static enum failure_kind kind_of(struct str raw)
 static void go_on(struct engine *engine, struct process *process)
 {
     intake_next(&process->intake);
-    process->out.wanted = PORT_READABLE;
+    process->out.wanted = engine->held ? 0 : PORT_READABLE;
     engine->act = true;
     loop_wake(engine->loop);
 }

@@ -68,10 +68,17 @@ def test_a_disk_that_fills_during_runs_and_is_enlarged(small_disk, daemon_of):
     small_disk.touch("gone")
     fill(small_disk)
     os.rename(small_disk.file("gone"), small_disk.file("go"))
-    wait_until(lambda: "everything waits until it can" in daemon.log, lambda: f"the disk is full: {daemon.tail()}")
+    wait_until(lambda: "integrations wait" in daemon.log, lambda: f"the disk is full: {daemon.tail()}")
     time.sleep(1)  # it goes on waiting
     assert daemon.process.poll() is None and is_full(small_disk)
+    assert daemon.call("daemon.status")["journal"]["pressure"] == "integrations_wait"
+    waiting = [run["run_id"] for run in daemon.call("runs.list", {"limit": 100})["runs"] if run["ended_at"] is None]
+    assert waiting
+    daemon.call("run.cancel", {"run_id": waiting[0]})
+    cancelled = [waiting[0]]
+    runs.remove(waiting[0])
     small_disk.resize("64m")
+    assert daemon.end_of(cancelled[0]).status == "cancelled"
     end_all(daemon, runs)
     wait_until(lambda: taken(daemon, runs), "a new run is taken")
     end_all(daemon, runs)
