@@ -93,7 +93,7 @@ def test_ended_runs_go_oldest_first_and_the_last_stay_readable(project, daemon_o
     for run_id in ids:
         assert daemon.status(run_id)["status"] == "succeeded"
     # Their directories have gone with the others.
-    assert not project.file(f".charter/runs/{first.id}").exists()
+    wait_until(lambda: not project.file(f".charter/runs/{first.id}").exists(), "its directory has gone")
 
 
 def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(project, daemon_of):
@@ -120,6 +120,33 @@ def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(pro
         gateway.wait(lambda: gateway.events() and gateway.events()[-1]["seq"] >= last, what="the whole stream")
         assert [event["seq"] for event in gateway.events()] == list(range(1, len(gateway.events()) + 1))
         assert sum(event["data"]["count"] for event in gateway.events("events.dropped")) > 0
+
+
+def test_when_only_the_reserve_is_left_integrations_wait(project, daemon_of):
+    """The limit holds whatever the runs have to say; the daemon answers, decides and cancels; after the acks all go on by themselves."""
+    project.workflow("big", [step("first", {"wait": "go"}, value=1)] + [step(f"s{number}", {"big": 12000}) for number in range(5)],
+                     inputs={"text": {"type": "string"}})
+    with Gateway() as gateway:
+        gateway.hold_acks()
+        daemon = daemon_of(project, SMALL, "--gateway", gateway.url)
+        runs = [daemon.start_run("big", {"text": "t" * 9000}) for _ in range(32)]
+        for run in runs:
+            daemon.wait_event("run.started", run)
+        project.touch("go")
+        wait_until(lambda: status(daemon)["pressure"] == "integrations_wait", "the limit is reached")
+        assert status(daemon)["bytes"] <= status(daemon)["limit"] and status(daemon)["first_seq"] == 1
+        open_runs = [run for run in runs if daemon.status(run)["ended_at"] is None]
+        daemon.call("run.cancel", {"run_id": open_runs[0]})
+        assert daemon.end_state(open_runs[0])["status"] == "cancelled"
+        assert status(daemon)["bytes"] <= status(daemon)["limit"]
+        gateway.release_acks()
+        for run in runs:
+            gateway.wait_ended(run)
+        assert [event["run_id"] for event in gateway.events("run.cancelled")] == [open_runs[0]]
+        assert {event["run_id"] for event in gateway.events("run.succeeded")} == set(runs) - {open_runs[0]}
+        last = status(daemon)["last_seq"]
+        gateway.wait(lambda: gateway.events()[-1]["seq"] >= last, what="the whole stream")
+        assert [event["seq"] for event in gateway.events()] == list(range(1, len(gateway.events()) + 1))
 
 
 def test_a_start_reads_only_what_follows_the_newest_checkpoint(project, daemon_of):
