@@ -3,6 +3,7 @@
 #include "run/engine.h"
 
 #include "base/log.h"
+#include "json/read.h"
 #include "port.h"
 
 #include <string.h>
@@ -72,29 +73,74 @@ static void on_removed(struct helper *helper, enum err outcome, struct str answe
     engine_attend_all(engine);
 }
 
+struct halves {
+    struct engine *engine;
+    const struct run *run;
+    const char *directory;
+};
+
+/* Whether something was being made when the last daemon died: a step's value, or at the very end the run's outputs. */
+static bool was_interrupted(struct engine *engine, const struct run *run)
+{
+    const struct step *steps = table_steps(&engine->table, run);
+    unsigned ended = 0;
+    for (unsigned i = 0; i < run->step_count; i++) {
+        if (steps[i].state == STEP_EXECUTING || steps[i].state == STEP_INTERRUPTED)
+            return true;
+        ended += step_has_ended(steps[i].state);
+    }
+    return ended == run->step_count;
+}
+
+/* Whether any step's value is the artifact of that name.  What cannot be read may be. */
+static bool is_value(struct engine *engine, const struct run *run, const char *name)
+{
+    const struct step *steps = table_steps(&engine->table, run);
+    struct artifact artifact;
+    struct str data, reference;
+
+    for (unsigned i = 0; i < run->step_count; i++) {
+        if (steps[i].state != STEP_COMPLETED)
+            continue;
+        if (source_data(engine, steps[i].ended, &data) != OK)
+            return true;
+        if (json_member(data, "artifact", &reference) &&
+            (!artifact_read(reference, &artifact) || strcmp(artifact.sha256, name) == 0))
+            return true;
+    }
+    return false;
+}
+
 static bool remove_half(void *context, const char *name)
 {
-    struct removal removal = *(struct removal *)context;
-    struct out out = {.p = removal.path, .cap = sizeof removal.path, .n = strlen(removal.path)};
+    const struct halves *halves = context;
+    char path[LIMIT_PATH];
+    struct out out = OUT_ON(path);
+    bool is_half = str_starts_with(str_of(name), STR(ARTIFACT_HALF)) ||
+                   str_starts_with(str_of(name), STR(INTAKE_SPILL));
 
-    if (!str_starts_with(str_of(name), STR(ARTIFACT_HALF)) &&
-        !str_starts_with(str_of(name), STR("spill-")))
+    if (!is_half && (strlen(name) != 64 || is_value(halves->engine, halves->run, name)))
         return true;
+    out_text(&out, halves->directory);
     out_byte(&out, '/');
     out_text(&out, name);
     (void)port_unlink(out_cstr(&out));
     return true;
 }
 
-/* Before anything of the run is started again, so that nothing can be mistaken for what the last daemon left half made. */
-void cleanup_halves(const struct engine *engine, const struct run *run)
+/* Before anything of the run is started again, so that nothing can be mistaken for what the last daemon left: files half made, and artifacts
+ * that are whole and that no event names. */
+void cleanup_halves(struct engine *engine, const struct run *run)
 {
-    struct removal removal = {.engine = engine};
+    char directory[LIMIT_PATH];
+    struct halves halves = {.engine = engine, .run = run, .directory = directory};
 
-    source_run_path(engine, run->id, "", removal.path);
-    (void)port_list(removal.path, remove_half, &removal);
-    source_run_path(engine, run->id, "artifacts", removal.path);
-    (void)port_list(removal.path, remove_half, &removal);
+    if (!was_interrupted(engine, run))
+        return;
+    source_run_path(engine, run->id, "", directory);
+    (void)port_list(directory, remove_half, &halves);
+    source_run_path(engine, run->id, "artifacts", directory);
+    (void)port_list(directory, remove_half, &halves);
 }
 
 /* The helper is a copy of this process: it knows which runs are retained, and which are being submitted (`jobs`), at the moment when it starts.

@@ -465,8 +465,8 @@ bool engine_knows(const struct engine *engine, int64_t pid);
 void engine_stop(struct engine *engine, bool now);
 /* Removes the directories of runs that are retained no longer, in a helper. */
 void engine_clean_up(struct engine *engine);
-/* Of a run that goes on after a start. */
-void cleanup_halves(const struct engine *engine, const struct run *run);
+/* Of a run that goes on after a start: what interrupted steps have left. */
+void cleanup_halves(struct engine *engine, const struct run *run);
 /* Cancels every run, as the daemon itself. */
 void engine_cancel_all(struct engine *engine, const char *reason);
 /* No process is left and no helper runs. */

@@ -8,7 +8,8 @@
 #include "json/scan.h"
 #include "rpc/envelope.h"
 
-#define INTAKE_TAIL 4096 /* bytes of a line that stay in memory */
+#define INTAKE_TAIL 4096      /* bytes of a line that stay in memory */
+#define INTAKE_SPILL "spill-" /* what the file of a longer one is called, until it is unlinked */
 
 /* What is looked for on the way: the members of the envelope, and two of a result. */
 enum intake_path {

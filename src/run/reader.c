@@ -36,7 +36,7 @@ static void spill_path(struct engine *engine, const struct process *process, cha
 {
     char name[32];
     struct out out = OUT_ON(name);
-    out_text(&out, "spill-");
+    out_text(&out, INTAKE_SPILL);
     out_u64(&out, (uint64_t)(process - engine->processes));
     source_run_path(engine, process->run->id, out_cstr(&out), path);
 }

@@ -249,8 +249,8 @@ static enum err read_head(struct engine *engine, const struct run *run, const st
         enum err err = open_plan(engine, run, &fd);
         if (err != OK)
             return err;
-        err = port_read_at(fd, window->bytes, sizeof window->bytes, step->plan_offset, &got);
-        port_close(fd);
+        err = read_twice(fd, window->bytes, sizeof window->bytes, step->plan_offset, &got);
+        close_plan(engine, fd);
         if (err != OK)
             return err;
         if (got < length)

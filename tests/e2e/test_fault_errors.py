@@ -10,7 +10,7 @@ import pytest
 
 from faults import PROGRAM, Faults, ended
 from harness import PLAIN, RpcError, check_stream, wait_until
-from test_fault_kill import TYPES, Told, check, drop, left_behind, make, reachable
+from test_fault_kill import TYPES, Told, check, drop, half_made, make, reachable
 
 SEED = int(os.environ.get("CHARTER_FAULT_SEED", time.time_ns() % 1000000))
 STRIDE = 1 if PLAIN else 7
@@ -53,7 +53,9 @@ def outcome(daemon, told):
         assert len(failed) == 1 and events[-1]["type"] == "run.failed", events
         assert "cannot be stored" in failed[0]["message"]
         return failed[0]["kind"]
-    assert [e["type"] for e in daemon.events("r")] == TYPES
+    events = daemon.events("r")
+    assert [e["type"] for e in events] == TYPES
+    assert [e.get("step_id") for e in events] == [None, None, "one", "one", "review", "review", "review", "review", "two", "two", None]
     return "nothing"
 
 
@@ -91,7 +93,7 @@ def one_fault(place, kind, error, number):
         else:
             assert told.drive(daemon, "r"), what
             check(daemon, "r", told, project)
-        assert not left_behind(project), left_behind(project)
+        assert not half_made(project), half_made(project)
     drop(project, fault)
     return True
 

@@ -80,8 +80,14 @@ def check(daemon, run_id, told, project):
     wait_until(lambda: not left_behind(project), lambda: f"what was half made is gone: {left_behind(project)}")
 
 
+def half_made(project):
+    return [str(path) for path in (project.path / ".charter").rglob("*") if ".new" in path.name or path.name.startswith("spill-")]
+
+
 def left_behind(project):
-    return [str(path) for path in (project.path / ".charter").rglob("*new*")]
+    """Also artifacts that no event names."""
+    journal = b"".join(segment.read_bytes() for segment in project.segments())
+    return half_made(project) + [str(path) for path in (project.path / ".charter" / "runs").glob("*/artifacts/*") if path.name.encode() not in journal]
 
 
 def make(place, number):
