@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What the daemon costs, beside what the same cannot cost less than: every row is measured here and now, and so is the floor beside it.
 
-    run.py BUILD WIDE [SECTION...]        sections: events wear handoff startup spawn steps memory text idle (default: all)
+    run.py BUILD WIDE [SECTION...]        sections: events wear handoff startup spawn steps memory text idle link (default: all)
 
 BUILD holds charter-daemon and bench/; WIDE holds a charter-daemon with 64 runs in flight and 64 steps executing.  Works in a temporary directory
 ($TMPDIR: it should be on the disk that matters) and takes about three minutes on a quiet machine.  Times of the processor are the daemon's alone, from
@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import link
 
 BUILD = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve()
 WIDE = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else BUILD / "wide").resolve()
@@ -388,6 +390,11 @@ def bench_idle(base):
         row("    bytes a read", read_bytes / max(1, reads), "B")
 
 
+def bench_link(base):
+    """Beside other clients, not beside a floor: a ratio below 1 says how much less ours costs."""
+    link.measure(BUILD, base, ROUNDS, heading, row)
+
+
 # --- the table -----------------------------------------------------------------------------------------------------------
 
 
@@ -412,7 +419,7 @@ def print_table():
 
 def main():
     sections = {"events": bench_events, "wear": bench_wear, "handoff": bench_handoff, "startup": bench_startup, "spawn": bench_spawn, "steps": bench_steps,
-                "memory": bench_memory, "text": bench_text, "idle": bench_idle}
+                "memory": bench_memory, "text": bench_text, "idle": bench_idle, "link": bench_link}
     chosen = sys.argv[3:] or list(sections)
     if any(name not in sections for name in chosen):
         sys.exit(__doc__)
