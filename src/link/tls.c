@@ -3,6 +3,7 @@
 #include "link/tls.h"
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "link/tls_engine.h"
 #include "port.h"
 
@@ -226,6 +227,8 @@ static void finish(struct tls *tls)
     mbedtls_x509_crt_free(&engine->own);
     if (mbedtls_ssl_get_version_number(&engine->ssl) == MBEDTLS_SSL_VERSION_TLS1_2)
         tls_session_keep(tls);
+    log_debug("link", "TLS: %s, %s", mbedtls_ssl_get_version(&engine->ssl),
+              mbedtls_ssl_get_ciphersuite(&engine->ssl));
     tls_pool_trim();
     tls->transport = (struct transport){.recv = transport_recv,
                                         .send = transport_send,

@@ -33,6 +33,13 @@ def project(places):
     return Project(os.path.join(places(), "p"))
 
 
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory):
+    """Certificates of every kind, and servers that show them."""
+    from peers.tls_server import Zoo
+    return Zoo(tmp_path_factory.mktemp("zoo"))
+
+
 @pytest.fixture
 def daemon_of():
     """Starts daemons. At the end each is stopped, must exit with 0, and must leave no process behind."""

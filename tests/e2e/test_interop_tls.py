@@ -17,23 +17,11 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import BUILD, clean_environment, step, wait_until  # noqa: E402
 from peers.gateway import Gateway  # noqa: E402
-from peers.tls_server import Zoo  # noqa: E402
 from test_tls import has_tls  # noqa: E402
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 pytestmark = pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
-
-
-@pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
-    made = Zoo(tmp_path_factory.mktemp("zoo"))
-    # haproxy wants certificate, chain and key in one file.
-    for name in ("heavy", "ec-good"):
-        both = pathlib.Path(made.path(f"{name}.both"))
-        both.write_text("".join(pathlib.Path(made.path(f"{name}.{part}")).read_text(encoding="ascii") for part in ("chain", "key")))
-        both.chmod(0o600)
-    return made
 
 
 def free_port():

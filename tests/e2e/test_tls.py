@@ -12,8 +12,8 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import BUILD, wait_until  # noqa: E402
-from peers.tls_server import Zoo, listener, reset  # noqa: E402
+from harness import BUILD, PLAIN, wait_until  # noqa: E402
+from peers.tls_server import listener, reset  # noqa: E402
 
 PROBE = BUILD / "tls-probe"
 
@@ -24,11 +24,6 @@ def has_tls():
 
 
 pytestmark = pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
-
-
-@pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
-    return Zoo(tmp_path_factory.mktemp("zoo"))
 
 
 def run_probe(zoo, port, *flags, host="localhost", environment=None):
@@ -413,3 +408,31 @@ def test_a_changed_byte_is_noticed(zoo):
     with listener(serve) as port:
         code, verdict, _ = run_probe(zoo, port, *ROOT)
         assert code == 1 and "refused: TLS: " in verdict, verdict
+
+
+def test_a_server_that_reads_slowly_gets_the_same_bytes(zoo):
+    """Records are cut in the middle by a full socket, again and again."""
+    text = "".join(f"{number:06}," for number in range(18000))
+    got = []
+
+    def serve(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        with zoo.context("good").wrap_socket(connection, server_side=True) as tls:
+            while sum(map(len, got)) < len(text):
+                got.append(tls.recv(700))
+                time.sleep(0.0005)
+            tls.unwrap()
+    with listener(serve) as port:
+        code, verdict, _ = run_probe(zoo, port, *ROOT, "--send", text)
+        assert code == 0, verdict
+        assert b"".join(got).decode() == text
+
+
+def test_no_step_of_a_handshake_takes_long(zoo):
+    for version in ("-tls1_3", "-tls1_2"):
+        with zoo.server("heavy", version, "-Verify", "3", "-CAfile", "root.pem") as server:
+            code, verdict, _ = run_probe(zoo, server.port, *ROOT, *CLIENT, "client.key")
+            assert code == 0, verdict
+            longest = float(re.search(r"longest of ([\d.]+) ms", verdict).group(1))
+            print(version, longest)
+            assert longest < (250 if PLAIN else 5000), verdict  # a machine that does other things too

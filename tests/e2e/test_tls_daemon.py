@@ -17,15 +17,10 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import BUILD, DEADLINE, PLAIN, command, clean_environment, step, wait_until  # noqa: E402
 from peers.gateway import Gateway  # noqa: E402
-from peers.tls_server import Zoo, listener  # noqa: E402
+from peers.tls_server import listener  # noqa: E402
 from test_tls import has_tls  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
-
-
-@pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
-    return Zoo(tmp_path_factory.mktemp("zoo"))
 
 
 def environment(**more):
@@ -206,13 +201,17 @@ def test_plain_http_on_the_port_is_named(project, daemon_of):
 
 
 def test_a_connection_cut_without_close_notify_is_lost_and_comes_back(project, daemon_of, zoo):
+    def resumed():
+        return gateway.connections[-1].socket.transport.get_extra_info("ssl_object").session_reused
     with Gateway(ssl=zoo.context("good")) as gateway:
         daemon = daemon_of(project, "--gateway", url_of(gateway), "--tls-ca", zoo.path("root.pem"), "--reconnect-ms", "50,100",
                            env=environment())
         gateway.wait_connected()
+        assert not resumed()
         for number in range(3):
             gateway.drop(reset=False)
             gateway.wait(lambda number=number: len([c for c in gateway.connections if c.ready]) >= number + 2, what="it comes back")
+            assert resumed(), "the reconnect is cheap"
         assert wait_until(lambda: link_of(daemon)["reconnects"] >= 3, "reconnects are counted")
         assert re.search(r"TLS: |without a close frame", link_of(daemon)["last_error"])
 

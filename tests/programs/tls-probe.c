@@ -4,7 +4,7 @@
  * with what must be HOST, sends TEXT, copies what comes to stdout until the end.  With --times again, resuming if it can.
  * The verdict of each connection goes to stderr as one line:
  *     open, ended in order | open, then TLS: … | refused: TLS: …
- * with "; N steps" behind it.  Exit 0: all of them ended in order; 1: some did not; 2: usage. */
+ * with "; N steps, the longest of X ms" behind it.  Exit 0: all of them ended in order; 1: some did not; 2: usage. */
 #include "base/log.h"
 #include "base/out.h"
 #include "link/tls.h"
@@ -72,6 +72,7 @@ static bool exchange(struct str request)
 static bool probe(const char *host, const char *address, unsigned port, struct str request)
 {
     unsigned steps = 0, wants = 0;
+    int64_t longest_us = 0;
     bool good = false;
     int fd = connect_to(address, port);
 
@@ -82,7 +83,10 @@ static bool probe(const char *host, const char *address, unsigned port, struct s
     enum err err = tls_start(&tls, &options, host, port, fd);
     if (err == OK)
         do {
+            int64_t began_us = port_monotonic_us();
             err = tls_step(&tls, &wants);
+            int64_t took_us = port_monotonic_us() - began_us;
+            longest_us = took_us > longest_us ? took_us : longest_us;
             steps++;
         } while (err == ERR_AGAIN && (wants == 0 || wait_for(fd, wants)));
     if (err == OK)
@@ -93,7 +97,8 @@ static bool probe(const char *host, const char *address, unsigned port, struct s
     else
         fprintf(stderr, "%s %s", err == OK ? "open, then" : "refused:",
                 tls.error[0] != '\0' ? tls.error : "nothing within 20 s");
-    fprintf(stderr, "; %u steps\n", steps);
+    fprintf(stderr, "; %u steps, the longest of %lld.%03lld ms\n", steps,
+            (long long)(longest_us / 1000), (long long)(longest_us % 1000));
     if (err == OK)
         transport_end(&tls.transport);
     tls_end(&tls);
