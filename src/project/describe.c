@@ -20,6 +20,7 @@ struct command {
     size_t argc, envc;
     struct out text; /* the strings */
     char bytes[16384];
+    bool is_free; /* sandbox: false */
 };
 
 bool describe_is_wanted(const struct plan_step *step)
@@ -74,7 +75,14 @@ static bool make_command(struct command *command, struct str entry)
         .cpu_s = limit_of(limits, "cpu_s"),
         .open_files = limit_of(limits, "open_files"),
         .processes = limit_of(limits, "processes"),
+        .nice = (int)limit_of(limits, "nice"),
+        .uid = limit_of(entry, "uid"),
+        .gid = limit_of(entry, "gid"),
     };
+    /* Whoever checks a project without being root looks at it as himself. */
+    command->limits.changes_user = json_member(entry, "uid", &value) && port_uid() == 0;
+    command->is_free = json_member(entry, "sandbox", &value) && json_type(value) == JSON_BOOLEAN &&
+                       !json_is_true(value);
     struct json_walk walk = json_walk(raw);
 
     command->argc = command->envc = 0;
@@ -181,6 +189,7 @@ static void kill_one(void *context, int64_t pid)
 
 static bool run(const char *root, const struct command *command, struct out *to, struct out *why)
 {
+    const char *writable[] = {root, NULL};
     struct port_spawn spawn = command->limits;
     struct answer answer = {.out = to};
     struct port_child child;
@@ -190,6 +199,13 @@ static bool run(const char *root, const struct command *command, struct out *to,
     spawn.argv = command->argv;
     spawn.env = command->env;
     spawn.directory = root;
+    if (spawn.changes_user) { /* its program may stand in there; a run opens it as well */
+        char path[LIMIT_PATH];
+        struct out folder = OUT_ON(path);
+        out_format(&folder, "%s/.charter", root);
+        (void)port_set_mode(out_cstr(&folder), 0711);
+    }
+    spawn.writable = command->is_free ? NULL : writable;
     if (port_spawn(&spawn, &child) != OK) {
         out_format(why, "%.100s: %s", command->argv[0], port_last_error());
         return false;

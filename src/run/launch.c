@@ -271,6 +271,8 @@ void process_launch(struct engine *engine, struct process *process)
                     process->name, reason);
         return;
     }
+    if (spawn.changes_user)
+        open_folders(engine, process); /* its program may stand in .charter */
     err = port_spawn(&spawn, &child);
     if (err != OK) {
         fail_launch(engine, process, FAILURE_SPAWN_FAILED, launch.argv[0], port_last_error());

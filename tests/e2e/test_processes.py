@@ -201,3 +201,31 @@ def test_plan_json_keeps_the_numbers(project, daemon_of):
     assert plan["integrations"]["tool"]["sandbox"] == {"write": ["/srv"]}
     wait_until(lambda: daemon.status(run)["status"] in ("succeeded", "failed"))
     assert daemon.status(run)["status"] == ("succeeded" if os.geteuid() == 0 else "failed")
+
+
+@pytest.mark.parametrize("members, code", [({}, 1), ({"sandbox": False}, 0)])
+def test_a_description_is_asked_for_inside_the_same_walls(project, daemon_of, members, code):
+    """What runs before a run is accepted has no more rights than what runs in it."""
+    elsewhere = pathlib.Path("/var/lib") / f"charter-test-{os.getpid()}-describe"
+    program = project.file("describes")
+    program.write_text(f"#!/bin/sh\n(echo x > {elsewhere}) 2>/dev/null\necho $? $(id -u) > said\necho '{{\"config_schema\":{{}}}}'\n")
+    program.chmod(0o755)
+    project.path.chmod(0o777)
+    project.path.parent.chmod(0o755)
+    project.integration("look", command=["./describes"], describe=True, **members)
+    project.workflow("w", [{"id": "gate", "gate": {"message": "?"}}, step("one", uses="look")])
+    daemon = daemon_of(project)
+    if not has_landlock(daemon):
+        pytest.skip("no Landlock here")
+    try:
+        daemon.start_run()
+        said, uid = project.file("said").read_text().split()
+        assert (int(said) != 0) == bool(code) and int(uid) == os.geteuid()
+        assert elsewhere.exists() == (not code)
+        if os.geteuid() == 0:
+            project.file("said").unlink()
+            project.integration("look", command=["./describes"], describe=True, user="nobody")
+            command("check", "--project-path", project.path)
+            assert project.file("said").read_text().split()[1] == "65534"
+    finally:
+        elsewhere.unlink(missing_ok=True)

@@ -463,6 +463,22 @@ def test_a_fork_does_not_talk_into_the_conversation(project, daemon_of):
     assert run.status == "succeeded" and logs(run, stream="stderr") == ["from the fork"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
+@pytest.mark.parametrize("describes", [False, True])
+def test_python_as_another_user(project, daemon_of, describes):
+    project.code("""
+        import os
+        class Tool:
+            def execute(self, step, context):
+                with open(os.path.join(context.artifacts_dir, "f"), "w") as file: file.write("mine")
+                return [os.getuid(), os.getgroups()]
+        """, user="nobody", describe=describes)
+    for path in (project.path.parent, project.path, project.path / "workflows", project.path / "workflows" / "w"):
+        path.chmod(0o755)
+    uid, groups = daemon_of(project).run().value("one")
+    assert uid == 65534 and 0 not in groups
+
+
 # --- config --------------------------------------------------------------------------------------------------
 
 DATACLASS = """
