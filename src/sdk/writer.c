@@ -58,7 +58,7 @@ static bool begin(struct charter_writer *w, struct pen *pen)
     return true;
 }
 
-static void open(struct charter_writer *w, bool object)
+static void open_container(struct charter_writer *w, bool object)
 {
     struct pen pen;
     if (w->depth >= SDK_DEPTH)
@@ -74,7 +74,7 @@ static void open(struct charter_writer *w, bool object)
     give(w, &pen);
 }
 
-static void close(struct charter_writer *w, bool object)
+static void close_container(struct charter_writer *w, bool object)
 {
     struct pen pen;
     if (w->depth == 0 || in_object(w) != object || w->after_key)
@@ -91,22 +91,22 @@ static void close(struct charter_writer *w, bool object)
 
 void charter_write_object(struct charter_writer *w)
 {
-    open(w, true);
+    open_container(w, true);
 }
 
 void charter_write_object_end(struct charter_writer *w)
 {
-    close(w, true);
+    close_container(w, true);
 }
 
 void charter_write_list(struct charter_writer *w)
 {
-    open(w, false);
+    open_container(w, false);
 }
 
 void charter_write_list_end(struct charter_writer *w)
 {
-    close(w, false);
+    close_container(w, false);
 }
 
 void charter_write_key(struct charter_writer *w, const char *name)
