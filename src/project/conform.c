@@ -3,6 +3,7 @@
 #include "project/describe.h"
 
 #include "json/schema.h"
+#include "port.h"
 #include "project/integration.h"
 #include "project/project.h"
 #include "project/python.h"
@@ -11,6 +12,9 @@
 
 #include <string.h>
 
+/* A submission waits 20 s for its helper; what was answered in time is kept for the next one. */
+#define TOGETHER_MS 15000
+
 enum { PROJECT, PLAN, STEP, LAYERS };
 
 struct conform {
@@ -18,6 +22,7 @@ struct conform {
     const char *root;
     const struct project_source *config;
     struct project_problem *problem;
+    int64_t deadline; /* of all descriptions together, monotonic */
     struct description description;
 };
 
@@ -166,8 +171,8 @@ static bool ask(struct conform *c, const struct plan_step *step, bool fresh)
     bool cacheable = step->python.n == 0 || python_is_file(template_inside(step->python));
     if (command.overflow)
         out_text(&why, "its entry is too long");
-    else if (describe_ask(c->root, out_view(&command), cacheable, fresh, &text, &c->description,
-                          &why))
+    else if (describe_ask(c->root, out_view(&command), cacheable, fresh, c->deadline, &text,
+                          &c->description, &why))
         return true;
     struct reader r = {&workspace->plan, c->problem, CHARTER_UNRESOLVED_INTEGRATION};
     reader_fail(&r, step->uses, "integration '%.*s': %s", STR_ARG(name), out_cstr(&why));
@@ -181,6 +186,7 @@ bool conform_check(struct project_workspace *workspace, const char *root,
     struct conform c = {.workspace = workspace, .root = root, .config = config, .problem = problem};
     const struct plan *plan = &workspace->checked;
 
+    c.deadline = port_monotonic_ms() + TOGETHER_MS;
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_step *first = &plan->steps[i];
         bool is_first = describe_is_wanted(first);

@@ -9,13 +9,14 @@
 
 #include <string.h>
 
-#define TIMEOUT_MS 5000 /* of one program; a submission waits 20 s for its helper */
+#define TIMEOUT_MS 5000 /* of one program */
 #define ARGUMENTS_MAX 66
 #define HEX 64
+#define MARK 48
 
 struct command {
     const char *argv[ARGUMENTS_MAX + 1], *env[8];
-    char mark[64];            /* by which what it leaves behind is found, wherever it went */
+    char mark[MARK];          /* by which what it leaves behind is found, wherever it went */
     struct port_spawn limits; /* only these members */
     size_t argc, envc;
     struct out text; /* the strings */
@@ -55,6 +56,14 @@ static void add_env(struct command *command, const char *name, const char *other
     command->env[command->envc++] = end_text(command, start);
 }
 
+/* The pid of whoever asks. */
+static const char *mark_of(int64_t pid, char mark[MARK])
+{
+    struct out out = out_on(mark, MARK);
+    out_format(&out, "CHARTER_DESCRIBE=%lld", (long long)pid);
+    return out_cstr(&out);
+}
+
 static int64_t limit_of(struct str limits, const char *name)
 {
     struct str raw;
@@ -66,8 +75,6 @@ static int64_t limit_of(struct str limits, const char *name)
 static bool make_command(struct command *command, struct str entry)
 {
     struct str ignored, value, raw = STR_NONE, limits = STR_NONE;
-    struct out mark = OUT_ON(command->mark);
-
     (void)json_member(entry, "command", &raw);
     (void)json_member(entry, "limits", &limits);
     command->limits = (struct port_spawn){
@@ -99,9 +106,7 @@ static bool make_command(struct command *command, struct str entry)
     add_env(command, "HOME", NULL);
     add_env(command, "LANG", NULL);
     add_env(command, "TZ", NULL);
-    out_format(&mark, "CHARTER_DESCRIBE=%lld-%lld", (long long)port_pid(),
-               (long long)port_monotonic_us());
-    command->env[command->envc++] = out_cstr(&mark);
+    command->env[command->envc++] = mark_of(port_pid(), command->mark);
     command->env[command->envc] = NULL;
     return !command->text.overflow;
 }
@@ -187,14 +192,24 @@ static void kill_one(void *context, int64_t pid)
     port_kill(pid, PORT_KILL);
 }
 
-static bool run(const char *root, const struct command *command, struct out *to, struct out *why)
+void describe_abandon(int64_t helper_pid)
+{
+    char mark[MARK];
+    (void)port_find_marked(mark_of(helper_pid, mark), kill_one, NULL);
+}
+
+static bool run(const char *root, const struct command *command, int64_t deadline, struct out *to,
+                struct out *why)
 {
     const char *writable[] = {root, NULL};
     struct port_spawn spawn = command->limits;
     struct answer answer = {.out = to};
     struct port_child child;
     int exit_code = -1, signal = -1;
-    int64_t deadline = port_monotonic_ms() + TIMEOUT_MS;
+    int64_t begun = port_monotonic_ms();
+
+    if (deadline > begun + TIMEOUT_MS)
+        deadline = begun + TIMEOUT_MS;
 
     spawn.argv = command->argv;
     spawn.env = command->env;
@@ -227,7 +242,7 @@ static bool run(const char *root, const struct command *command, struct out *to,
     if (err == ERR_TOO_LARGE)
         out_format(why, "--describe printed more than %zu bytes", to->cap);
     else if (!ended)
-        out_format(why, "--describe did not end within %d ms", TIMEOUT_MS);
+        out_format(why, "--describe did not end within %lld ms", (long long)(deadline - begun));
     else if (signal > 0)
         out_format(why, "--describe died of %s", port_signal_name(signal));
     else
@@ -373,8 +388,8 @@ static void keep(const char *root, const char *path, const char *identity, struc
         (void)port_unlink(fresh);
 }
 
-bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, struct out *to,
-                  struct description *description, struct out *why)
+bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, int64_t deadline,
+                  struct out *to, struct description *description, struct out *why)
 {
     char name[HEX + 1], identity[HEX + 1], path[LIMIT_PATH];
     struct command command;
@@ -392,7 +407,7 @@ bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh
         read(out_view(to), description, &ignored))
         return true;
     out_reset(to);
-    if (!run(root, &command, to, why) || !read(out_view(to), description, why))
+    if (!run(root, &command, deadline, to, why) || !read(out_view(to), description, why))
         return false;
     if (cacheable)
         keep(root, path, identity, out_view(to));

@@ -12,10 +12,13 @@ struct description {
 /* Whether the entries of a step that uses an integration say `describe: true`. */
 bool describe_is_wanted(const struct plan_step *step);
 
-/* `entry` is integration_write()'s.  Asks COMMAND --describe, or takes what it said when its files were the same (`fresh`: never).  Blocks for at most ten seconds.  The text goes to
+/* `entry` is integration_write()'s.  Asks COMMAND --describe, or takes what it said when its files were the same (`fresh`: never).  Blocks for five seconds at most, and not beyond `deadline` (monotonic).  The text goes to
  * `to`; false with words in *why.  (describe.c) */
-bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, struct out *to,
-                  struct description *description, struct out *why);
+bool describe_ask(const char *root, struct str entry, bool cacheable, bool fresh, int64_t deadline,
+                  struct out *to, struct description *description, struct out *why);
+
+/* Ends what a helper that was killed in describe_ask() had started; by the environment, so where the platform can tell. */
+void describe_abandon(int64_t helper_pid);
 
 /* For every integration of the plan that describes itself: config (charter.yml's, overlaid by the plan's and each step's `with`) and each step's inputs
  * against its schemas; strings with templates as far as they can be known.  CHARTER_INVALID_INPUT with file, place and path; CHARTER_UNRESOLVED_INTEGRATION where

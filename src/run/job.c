@@ -8,6 +8,7 @@
 #include "json/check.h"
 #include "json/read.h"
 #include "port.h"
+#include "project/describe.h"
 
 #include <string.h>
 
@@ -439,7 +440,10 @@ void jobs_cancel(struct engine *engine)
         struct job *job = &engine->jobs[i];
         if (job->kind == JOB_FREE)
             continue;
+        int64_t pid = job->helper.pid;
         helper_cancel(&job->helper);
+        if (pid != 0 && job->kind == JOB_SUBMIT)
+            describe_abandon(pid);
         rpc_resume(&job->call);
         rpc_error_set(&error, RPC_NOT_READY, "the daemon is stopping");
         engine_refuse(engine, &job->call, &error);

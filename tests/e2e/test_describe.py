@@ -189,6 +189,18 @@ def test_a_description_that_fails_is_told(project, daemon_of, name):
     assert not project.file(".charter/describe").exists()
 
 
+def test_a_daemon_that_stops_meanwhile_leaves_nothing_behind(project, daemon_of):
+    tool(project, body="sleep 600; cat description.json", config={"url": "u"})
+    workflow(project)
+    daemon = daemon_of(project)
+    with daemon.client() as client:
+        client.request("run.start", {"workflow_id": "w"})
+        wait_until(lambda: "d" in calls(project), "it is asked")
+        wait_until(lambda: len(project.processes()) >= 2, "it sleeps")
+        assert daemon.stop() == 0
+    wait_until(lambda: not project.processes(), "nothing is left", 5)
+
+
 def test_a_program_that_is_not_there(project, daemon_of):
     tool(project, config={"url": "u"})
     os.unlink(project.file("tool"))
