@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole chain once, on this machine alone: a gateway, a daemon, a workflow with
-# integrations in C and in sh. Started by `make run`, which sets BUILD to the directory of the programs.
+# integrations in C, in sh, and, where it is there, in Python. Started by `make run`, which sets BUILD to the directory of the programs.
 #
 # Everything lives in a temporary directory and on a free port of the loopback address, and
 # is stopped and removed at the end. Exit status 0 only if all that is shown was as expected.
@@ -88,6 +88,20 @@ trap 'exit 143' TERM HUP
 cp -R "$here/project" "$work/project"
 project=$work/project
 cp "$build/integrations/probe" "$build/integrations/http-get" "$project/integrations/"
+
+# One of the steps is a Python class where there is a Python to make an environment with, and a build that knows them.
+with_python() {
+    (umask 077 && mkdir "$project/.charter") && python3 -m venv --without-pip "$project/.charter/.venv" || return 1
+    sed 's|command: \["./integrations/headroom"\]|python: "./integrations/headroom.py:Headroom"|' \
+        "$here/project/charter.yml" >"$project/charter.yml"
+    "$build/charter-daemon" check --project-path "$project"
+}
+if with_python >/dev/null 2>&1; then
+    echo "The integrations are in C, in sh, and in Python."
+else
+    cp "$here/project/charter.yml" "$project/charter.yml"
+    echo "The integrations are in C and in sh (Python is not there)."
+fi
 
 title "A gateway: stores events, passes commands to daemons"
 "$build/charter-gateway" --listen 127.0.0.1:0 --store "$work/gateway.db" \
