@@ -12,7 +12,8 @@
 #define DIAL_ADDRESSES 8
 #define DIAL_AT_ONCE 3
 #define DIAL_STAGGER_MS 250
-#define DIAL_SHARE 4 /* an attempt has this part of the deadline for itself, where others wait for its place */
+#define DIAL_SHARE                                                                                 \
+    4 /* an attempt has this part of the deadline for itself, where others wait for its place */
 
 struct dial;
 

@@ -18,6 +18,8 @@
 #define DEADLINE_MS 10000
 #define CLOSE_MS 3000
 
+enum echo_state { CONNECTING, OPEN, CLOSING, FAILED, OVER };
+
 /* Two messages, so that pings are read and answered while a long one is being sent back. */
 static struct {
     struct loop loop;
@@ -34,7 +36,7 @@ static struct {
     bool echo_is_text, echoing;
     struct str held; /* received behind it */
     bool held_is_text, holding;
-    enum { CONNECTING, OPEN, CLOSING, FAILED, OVER } state;
+    enum echo_state state;
     int code;
 } e;
 
@@ -62,7 +64,7 @@ static void on_deadline(struct loop_timer *timer)
     }
 }
 
-static void begin_end(int state)
+static void begin_end(enum echo_state state)
 {
     e.state = state;
     if (!loop_timer_is_set(&e.deadline))
