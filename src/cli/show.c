@@ -306,6 +306,17 @@ static void put_all(struct cli *cli, struct str object, const char *a, const cha
     cli_screen_put(&cli->screen, after_c);
 }
 
+static void show_traffic(struct cli *cli, const char *name, struct str messages, struct str bytes)
+{
+    if (messages.n == 0 || bytes.n == 0)
+        return;
+    cli_screen_column(&cli->screen, str_of(name), NAME_COLUMNS);
+    put(cli, messages);
+    cli_screen_put(&cli->screen, " messages, ");
+    put(cli, bytes);
+    cli_screen_put(&cli->screen, " bytes\n");
+}
+
 /* How far the gateway's clock is from the daemon's. */
 static void show_clock(struct cli *cli, struct str offset)
 {
@@ -332,13 +343,15 @@ static void show_gateway(struct cli *cli, struct str gateway)
     line(cli, "  state", member(gateway, "state"));
     line(cli, "  since", member(gateway, "since"));
     line(cli, "  error", member(gateway, "last_error"));
-    line(cli, "  next try", member(gateway, "next_try_s"));
+    if (json_type(member(gateway, "next_try_s")) == JSON_NUMBER) {
+        cli_screen_column(&cli->screen, STR("  next try"), NAME_COLUMNS);
+        cli_screen_put(&cli->screen, "in ");
+        put(cli, member(gateway, "next_try_s"));
+        cli_screen_put(&cli->screen, " s\n");
+    }
     line(cli, "  stored to", member(gateway, "acked_seq"));
-    cli_screen_column(&cli->screen, STR("  received"), NAME_COLUMNS);
-    put_all(cli, gateway, "messages_in", " messages, ", "bytes_in", " bytes; sent ", "messages_out",
-            " messages, ");
-    put(cli, member(gateway, "bytes_out"));
-    cli_screen_put(&cli->screen, " bytes\n");
+    show_traffic(cli, "  received", member(gateway, "messages_in"), member(gateway, "bytes_in"));
+    show_traffic(cli, "  sent", member(gateway, "messages_out"), member(gateway, "bytes_out"));
     if (json_type(member(gateway, "rtt_ms")) == JSON_NUMBER) {
         cli_screen_column(&cli->screen, STR("  round trip"), NAME_COLUMNS);
         put(cli, member(gateway, "rtt_ms"));

@@ -35,6 +35,7 @@ void link_write_hello(struct link *link)
     json_key(&w, "clock");
     json_object(&w);
     link->hello_wall_ms = port_wall_ms();
+    link->hello_us = port_monotonic_us();
     json_put_time(&w, "time", link->hello_wall_ms);
     json_put_bool(&w, "synced", port_clock_synced());
     json_object_end(&w);
@@ -161,7 +162,6 @@ static void welcome(struct link *link, const struct welcome *answer)
     link->hello_reason = "reconnect";
     link->session_at_ms = link->loop->now_ms;
     link->pinged_ms = link->loop->now_ms;
-    ws_ping(&link->ws); /* the way is measured once at the beginning */
     link->peer.generation++;
     link->peer.pending = 0;
     (void)str_copy(str_of(answer->gateway), link->peer.by, sizeof link->peer.by);
@@ -221,6 +221,7 @@ void link_take_hello(struct link *link, const struct rpc_envelope *envelope)
     } else if (has_parted(link, &answer)) {
         fork_stream(link);
     } else {
+        link->round_trip_us = port_monotonic_us() - link->hello_us;
         compare_clocks(link, envelope->result);
         welcome(link, &answer);
     }

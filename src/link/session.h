@@ -87,7 +87,8 @@ struct link {
 
     /* figures for the status */
     struct link_traffic past; /* of connections that have ended */
-    int64_t round_trip_us;    /* of the last ping that was answered; -1: none was */
+    int64_t round_trip_us;    /* of the last ping, before the first one of hello; -1: unknown */
+    int64_t hello_us;         /* monotonic: when hello was written */
     int64_t hello_wall_ms;    /* when hello was written */
     int64_t clock_offset_ms;  /* the gateway's clock less ours, as of the last hello */
     bool knows_clock;

@@ -623,8 +623,8 @@ def test_the_status_tells_figures(gateway, start):
     ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
     daemon = start("--gateway", gateway.url)
     gateway.wait_connected()
-    gateway.wait(lambda: daemon.link()["rtt_ms"] is not None, what="the first pong is back")
-    link = daemon.link()
+    link = daemon.wait_link("connected")
+    assert gateway.connected().socket.pings_in == 0, "pings are for silence: hello is the first measure"
     assert isinstance(link["rtt_ms"], float) and 0 < link["rtt_ms"] < 5000
     assert abs(link["clock_offset_ms"]) < 1000 * PATIENCE, "one machine, one clock"
     assert link["connection"]["messages_out"] == link["messages_out"] >= 2, "hello, events.append"
@@ -648,6 +648,21 @@ def test_the_status_tells_figures(gateway, start):
     gateway.stop(drop=True)
     daemon.wait(lambda: daemon.link()["connection"] is None, "no connection, no figures of it")
     assert daemon.link()["bytes_in"] >= link["bytes_in"]
+
+
+def test_the_round_trip_is_that_of_the_last_ping(start):
+    with Gateway(heartbeat_s=1) as gateway:
+        daemon = start("--gateway", gateway.url)
+        gateway.wait_connected()
+        of_hello = daemon.wait_link("connected")["rtt_ms"]
+        gateway.wait(lambda: gateway.connected().socket.pings_in >= 2)
+        daemon.wait(lambda: daemon.link()["rtt_ms"] != of_hello, "the pong was taken for a measure")
+        assert 0 < daemon.link()["rtt_ms"] < 1000 * PATIENCE
+        # a pong that nobody asked for measures nothing
+        before = daemon.link()["rtt_ms"]
+        gateway.send_bytes(frame(0x8A, b"charter") * 5)
+        gateway.request("daemon.status")
+        assert daemon.link()["rtt_ms"] == before or gateway.connected().socket.pings_in > 2
 
 
 @pytest.mark.parametrize("clock", [None, 7, {}, {"time": "noon"}, {"time": 12}, []])

@@ -502,12 +502,12 @@ def test_tls_goes_through_a_proxy(project, daemon_of, token, proxy, tls_gateway)
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def in_namespace(tmp_path, hosts, *args, before="true", net=False):
+def in_namespace(tmp_path, hosts, *args, before="true", net=False, source="files"):
     """ws-echo where /etc/hosts is ours, in a mount namespace of its own."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("mount namespaces need root and unshare")
     (tmp_path / "hosts").write_text(hosts)
-    (tmp_path / "nsswitch").write_text("hosts: files\n")
+    (tmp_path / "nsswitch").write_text(f"hosts: {source}\n")
     script = (f"mount --bind {tmp_path}/hosts /etc/hosts && mount --bind {tmp_path}/nsswitch /etc/nsswitch.conf || exit 99\n"
               f"{before}\nexec \"$@\"\n")
     probe = subprocess.run(["unshare", "-m", *(["-n"] if net else []), "true"], capture_output=True)
@@ -638,6 +638,20 @@ def test_names_are_resolved_anew_at_each_attempt(tmp_path):
                                f"exec {ECHO} ws://moving.test:{server.port}/")
         code, words = outcome(process)
         assert code == 1 and "127.0.0.2" in words and "refused" in words and "HTTP 418" in words
+
+
+def test_a_name_server_that_says_nothing_has_its_deadline(tmp_path):
+    (tmp_path / "resolv").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
+    before = (f"mount --bind {tmp_path}/resolv /etc/resolv.conf && ip link set lo up || exit 99\n"
+              "python3 -c \"import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "
+              f"open('{tmp_path}/up', 'w').close(); s.settimeout(40); s.recv(512); open('{tmp_path}/asked', 'w').close(); time.sleep(12)\" 2>/dev/null &\n"
+              f"while [ ! -e {tmp_path}/up ]; do sleep 0.05; done")
+    if shutil.which("ip") is None:
+        pytest.skip("no ip here")
+    begun = time.monotonic()
+    code, words = outcome(in_namespace(tmp_path, "", ECHO, "ws://slow.test:8080/", before=before, net=True, source="dns"))
+    assert code == 1 and "cannot resolve slow.test: no answer within 10" in words, words
+    assert (tmp_path / "asked").exists() and 9 < time.monotonic() - begun < (15 if PLAIN else 60)
 
 
 def test_names_that_are_none(project, daemon_of):

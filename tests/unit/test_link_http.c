@@ -162,6 +162,19 @@ static void a_refusals_first_line_is_read_in_any_framing(void **state)
     }
 }
 
+static void a_refusals_body_is_read_up_to_a_limit(void **state)
+{
+    static char text[100000];
+    size_t n = (size_t)snprintf(text, sizeof text, "HTTP/1.1 500 x\r\n\r\n"), taken = 0;
+    struct str rest = str_range(text, sizeof text);
+    (void)state;
+    memset(text + n, 'x', sizeof text - n);
+    (void)feed_in_two(str_head(rest, n), 1);
+    assert_int_equal(upgrade_feed(&upgrade, str_from(rest, n), &taken), ERR_REFUSED);
+    assert_in_range(taken, 1, ANSWER_BODY_MAX);
+    assert_int_equal(strlen(upgrade.answer.line), ANSWER_LINE - 1);
+}
+
 /* --- dates ---------------------------------------------------------------------------------------------------------- */
 
 static void all_three_forms_of_dates_are_read(void **state)
@@ -596,6 +609,7 @@ int main(void)
         cmocka_unit_test(a_refusal_names_the_header),
         cmocka_unit_test(without_a_subprotocol_none_may_be_selected),
         cmocka_unit_test(a_refusals_first_line_is_read_in_any_framing),
+        cmocka_unit_test(a_refusals_body_is_read_up_to_a_limit),
         cmocka_unit_test(all_three_forms_of_dates_are_read),
         cmocka_unit_test(retry_after_follows_the_clock_of_who_wrote_it),
         cmocka_unit_test(redirects_resolve_and_stay_home_or_go_to_tls),
