@@ -128,6 +128,17 @@ def test_the_example_judges_and_reports(shell):
     assert report.endswith("attention.")
 
 
+def test_headroom_is_the_same_in_sh_and_in_python(shell):
+    verdict = {"findings": [{"name": "load", "measured": 4.5, "limit": 8}, {"name": "disk_percent", "measured": 120, "limit": 50},
+                            {"name": "none", "measured": 1, "limit": 0}]}
+    request = execute(2, {"verdict": verdict})
+    setup = line({"jsonrpc": "2.0", "id": "1", "method": "setup", "params": {"config": {}}})
+    said = subprocess.run(["/usr/bin/python3", ROOT / "port" / "python" / "bridge.py", "integrations/headroom.py:Headroom"], cwd=PROJECT,
+                          input=(setup + request).encode(), capture_output=True, timeout=60, check=True, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    in_python = value([json.loads(one) for one in said.stdout.splitlines()])
+    assert value(talk(shell, "integrations/headroom", request)) == in_python == {"load": 43, "disk_percent": -140, "none": 0}
+
+
 def test_probe_gathers_what_the_system_says():
     programs("integrations/probe")
     setup = line({"jsonrpc": "2.0", "id": "1", "method": "setup", "params": {"run_id": "r-1", "integration": "probe", "config": {}}})
