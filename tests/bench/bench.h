@@ -3,6 +3,7 @@
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,13 @@ static inline void ask(int fd, const char *line, char *answer, size_t size)
         n += (size_t)got;
     }
     answer[n - 1] = '\0';
+}
+
+/* Lets all go that wait at the FIFO, those too that come later. */
+static inline void open_gate(const char *gate)
+{
+    if (open(gate, O_RDWR) < 0)
+        die(gate);
 }
 
 /* The number behind a member's name, wherever that stands; -1 without. */

@@ -1,8 +1,8 @@
 /* The floor under durable events: what the same bytes cost in one small process that does only what cannot be left out.
  *
- *     floor MODE RUNS LOGS CHATTY FILE SYNC_MS
+ *     floor MODE RUNS LOGS CHATTY FILE SYNC_MS GATE
  *
- * RUNS times `CHATTY --alone LOGS` write lines into pipes.  A select() loop reads each pipe that is ready once a turn (at most 16 KiB), appends to
+ * RUNS times `CHATTY --alone LOGS GATE` write lines into pipes, from the moment when all have been started.  A select() loop reads each pipe that is ready once a turn (at most 16 KiB), appends to
  * one file, syncs it, and sends what is synced to a subscriber behind a Unix socket, which reads to the end.  MODE says what happens in between:
  *
  *     bytes    nothing: line feeds are counted, the bytes are appended and sent as they are
@@ -364,7 +364,7 @@ static void send_synced(int file, int to, off_t *sent, off_t written)
     }
 }
 
-static pid_t start(const char *chatty, const char *logs, int *out)
+static pid_t start(const char *chatty, const char *logs, const char *gate, int *out)
 {
     int fds[2];
     if (pipe(fds) != 0)
@@ -376,7 +376,7 @@ static pid_t start(const char *chatty, const char *logs, int *out)
         dup2(fds[1], 1);
         close(fds[0]);
         close(fds[1]);
-        execl(chatty, chatty, "--alone", logs, (char *)NULL);
+        execl(chatty, chatty, "--alone", logs, gate, (char *)NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -410,24 +410,27 @@ int main(int argc, char **argv)
 {
     static const char *const modes[] = {"bytes", "events", "chain"};
     off_t written = 0, sent = 0;
-    int to, runs = argc == 7 ? atoi(argv[2]) : 0, known = 0;
+    int to, runs = argc == 8 ? atoi(argv[2]) : 0, known = 0;
 
-    while (known < 3 && argc == 7 && strcmp(argv[1], modes[known]) != 0)
+    while (known < 3 && argc == 8 && strcmp(argv[1], modes[known]) != 0)
         known++;
     if (runs < 1 || runs > RUNS_MAX || known == 3) {
-        fprintf(stderr, "usage: floor bytes|events|chain RUNS LOGS CHATTY FILE SYNC_MS\n");
+        fprintf(stderr, "usage: floor bytes|events|chain RUNS LOGS CHATTY FILE SYNC_MS GATE\n");
         return 2;
     }
     mode = (known == 0) ? BYTES : known == 1 ? EVENTS : CHAIN;
     make_table();
     int open_pipes = runs;
-    double sync_us = atof(argv[6]) * 1e3, wall = now_us(), due = 0;
+    double sync_us = atof(argv[6]) * 1e3, wall, due = 0;
     int file = open(argv[5], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (file < 0)
         die(argv[5]);
     pid_t sink = start_sink(&to);
     for (int i = 0; i < runs; i++)
-        (void)start(argv[4], argv[3], &sources[i].fd);
+        (void)start(argv[4], argv[3], argv[7], &sources[i].fd);
+    open_gate(argv[7]);
+    wall = now_us();
+    double before = cpu_us();
 
     while (open_pipes > 0) {
         fd_set readable;
@@ -470,7 +473,7 @@ int main(int argc, char **argv)
             send_synced(file, to, &sent, written);
         }
     }
-    double cpu = cpu_us();
+    double cpu = cpu_us() - before;
     close(to);
     waitpid(sink, NULL, 0);
     wall = now_us() - wall;

@@ -1,8 +1,9 @@
 /* Starts runs and follows the daemon's whole stream until all have ended: the peer of the daemon in the bench.
  *
- *     follow SOCKET WORKFLOW RUNS
+ *     follow SOCKET WORKFLOW RUNS [GATE]
  *
- * Prints "wall_us events bytes" from the first request to the last run's ending event.  Exit 1 when an event is missing or a run did
+ * Prints "wall_us events bytes" from the first request to the last run's ending event; with a gate, from its opening, when all steps have been
+ * started, and the events since then.  Exit 1 when an event is missing or a run did
  * not succeed. */
 #include "bench.h"
 
@@ -13,7 +14,7 @@ static char buffer[256 * 1024];
 struct stream {
     unsigned long long events, bytes;
     long long first_seq, last_seq;
-    int ended;
+    int started, ended;
 };
 
 static void take(struct stream *stream, const char *line)
@@ -32,6 +33,8 @@ static void take(struct stream *stream, const char *line)
     stream->last_seq = seq;
     stream->events++;
     stream->bytes += strlen(line) + 1;
+    if (strstr(line, "\"type\":\"step.started\"") != NULL)
+        stream->started++;
     const char *type = strstr(line, "\"type\":\"run.");
     if (type == NULL)
         return;
@@ -49,8 +52,8 @@ int main(int argc, char **argv)
     char line[512];
     size_t held = 0;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: follow SOCKET WORKFLOW RUNS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: follow SOCKET WORKFLOW RUNS [GATE]\n");
         return 2;
     }
     int runs = atoi(argv[3]), commands = connect_to(argv[1]), events = connect_to(argv[1]);
@@ -87,6 +90,12 @@ int main(int argc, char **argv)
             *feed = '\0';
             take(&stream, start);
             start = feed + 1;
+        }
+        if (argc == 5 && stream.started == runs && stream.ended == 0) {
+            open_gate(argv[4]);
+            stream.started++;
+            stream.events = stream.bytes = 0;
+            wall = now_us();
         }
         held = (size_t)(buffer + held - start);
         memmove(buffer, start, held);

@@ -126,10 +126,10 @@ class Daemon:
             lines.flush()
             return json.loads(lines.readline())["result"]
 
-    def follow(self, workflow, runs):
+    def follow(self, workflow, runs, *gate):
         """wall_us, events, bytes and the processor's time of that many runs."""
         before = self.cpu_us()
-        wall, events, size = numbers(tool("follow", self.project.socket, workflow, runs))
+        wall, events, size = numbers(tool("follow", self.project.socket, workflow, runs, *gate))
         return wall, events, size, self.cpu_us() - before
 
 
@@ -144,23 +144,24 @@ def bench_events(base):
     project = Project(base, "events")
     cases = [(1, 40000), (64, 6000)]
     for runs, logs in cases:
-        project.workflow(f"talk{runs}", [logs])
+        project.workflow(f"talk{runs}", [logs, base / "gate"])
+    os.mkfifo(base / "gate")
     chained = configured("JOURNAL_CHAIN") is not None
     like_ours = "chain" if chained else "events"
     floors = [(like_ours, 1000), (like_ours, 0), ("events", 1000), ("bytes", 1000), ("bytes", 0)]
     with Daemon(project, WIDE) as daemon:
         for runs, logs in cases:
             heading(f"durable events from pipe to subscriber, {runs} {'runs' if runs > 1 else 'run'} of {logs:,} lines",
-                    "Integrations write log lines of 160 bytes as fast as they can; a subscriber on a Unix socket gets each event after its sync.",
+                    "Integrations write log lines of 160 bytes as fast as they can, from the moment when all have been started; a subscriber on a Unix socket gets each event after its sync.",
                     "Floor: one small process that reads as many pipes of the same writers, checks that each line is JSON by a table, gives it a",
                     "number and a time, appends it with a CRC32C" + (" and the SHA-256 of the record before" if chained else "") +
                     " to one file, syncs, and sends it (tests/bench/floor.c).")
             ours, theirs = [], {floor: [] for floor in floors}
-            daemon.follow(f"talk{runs}", runs)  # its pages are mapped then
+            daemon.follow(f"talk{runs}", runs, base / "gate")  # its pages are mapped then
             for _ in range(ROUNDS):
-                ours.append(daemon.follow(f"talk{runs}", runs))
+                ours.append(daemon.follow(f"talk{runs}", runs, base / "gate"))
                 for mode, wait_ms in floors:
-                    theirs[mode, wait_ms].append(numbers(tool("floor", mode, runs, logs, CHATTY, base / "floor.log", wait_ms)))
+                    theirs[mode, wait_ms].append(numbers(tool("floor", mode, runs, logs, CHATTY, base / "floor.log", wait_ms, base / "gate")))
             wall, events, size, cpu = median_of(ours)
 
             def rate(floor):
