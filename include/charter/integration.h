@@ -29,7 +29,7 @@
  * Build it with: cc greeter.c $(pkg-config --cflags --libs charter-integration)
  *
  * Rules that hold for everything here:
- *  - Nothing takes heap.  All memory is the two buffers of struct charter_integration, which the author sizes, and some 6 KiB of stack.
+ *  - Nothing takes heap.  All memory is the two buffers of struct charter_integration, which the author sizes, and some 8 KiB of stack.
  *  - One thread: all calls with a ctx come from the thread that called charter_integration_main(), while one of its callbacks runs.
  *  - What a call lends (strings, struct charter_value, the structs behind pointers) lives until the present callback returns.
  *  - Sizes are bytes, times milliseconds.  Strings are UTF-8 and end with NUL; bytes that are not UTF-8 become U+FFFD on the way out.

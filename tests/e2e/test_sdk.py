@@ -299,6 +299,21 @@ def test_cancelling_is_heard_without_blocking(peer):
     assert time.monotonic() - begun < DEADLINE
 
 
+def test_the_longest_request_can_be_cancelled(peer):
+    """There is room for the notification behind it, also when strings were decoded."""
+    def body(pad):
+        return json.dumps({"jsonrpc": "2.0", "id": "9", "method": "execute", "params": peer.params(
+            ["get", "string", INPUTS, "x", "d"], ["log", 1, "begun"], ["until cancelled"], ["cancelled"], inputs={"x": "short", "y": "y" * pad})})
+    text = body(REQUEST - 1 - len(body(0)))
+    assert len(text) == REQUEST - 1
+    peer.send(text + "\n")
+    assert peer.line()["method"] == "log"
+    peer.send('{"jsonrpc":"2.0","method":"cancel","params":{"id":"9"}}\n')
+    # No room is left for what is decoded: that is said, and the step still hears its end.
+    assert "fits the request buffer" in peer.answer("9")["error"]["message"]
+    assert peer.do(["cancelled"]) == [False]
+
+
 def test_a_wait_ends_with_the_cancel_its_time_or_the_deadline(peer):
     one = peer.request("execute", peer.params(["log", 1, "begun"], ["wait", 60000, -1], ["answer", -1]))
     peer.line()
