@@ -218,6 +218,27 @@ def test_it_can_be_checked_while_the_daemon_works(project, daemon_of):
     assert daemon.run("w").status == "succeeded"
 
 
+def test_it_can_be_checked_while_old_segments_go(project, daemon_of):
+    project.workflow("w", [step("one", {"logs": {"times": 300, "text": "x" * 3000}}, value=1)])
+    daemon = daemon_of(project, "--journal-kib", "2048")
+    stop, outcomes = threading.Event(), []
+
+    def check():
+        while not stop.is_set():
+            outcomes.append(verify(project))
+    threads = [threading.Thread(target=check) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: daemon.run("w").status == "succeeded" and int(project.segments()[0].stem) > 30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert all(code == 0 for code, _ in outcomes), [report for code, report in outcomes if code]
+    assert len({report["segments"]["first"] for _, report in outcomes}) > 5
+
+
 # --- what was edited -------------------------------------------------------------------------------------------------
 
 
