@@ -183,6 +183,24 @@ static void answer_hello(struct connection *connection, struct str id,
         connection->dead = true;
 }
 
+/* A daemon that never had events which are stored under its id is a copy or a restored backup (contract §6): told so, it comes
+ * back under a new id.  Until then it is not the daemon of that name: it takes over no connection, gets no commands,
+ * and leaves no trace in the store.  False also where the store fails, as the next to ask it will say. */
+static bool has_parted(struct connection *connection, const struct hello *hello,
+                       struct store_daemon *known)
+{
+    if (store_daemon_find(connection->gateway->store, hello->id, known) != OK ||
+        known->acked < hello->next)
+        return false;
+    log_warning(
+        "gateway",
+        "daemon %s (project %s, epoch %lld) has events up to %lld, but %lld are stored: a copied "
+        "disk or a restored backup, which goes on under a new id",
+        hello->id, hello->project, (long long)hello->epoch, (long long)hello->next - 1,
+        (long long)known->acked);
+    return true;
+}
+
 /* A second hello on the same connection is that of a daemon whose stream has parted from ours: it comes under a new
  * id. */
 void session_on_hello(struct connection *connection, const struct rpc_envelope *envelope)
@@ -197,13 +215,18 @@ void session_on_hello(struct connection *connection, const struct rpc_envelope *
         session_end(connection);
     (void)str_copy(str_of(hello.id), session->daemon_id, sizeof session->daemon_id);
     session->epoch = hello.epoch;
+    struct store_daemon daemon;
+    if (has_parted(connection, &hello, &daemon)) {
+        answer_hello(connection, envelope->id, &daemon);
+        return;
+    }
     if (!take_over(connection, &hello))
         return;
-    struct store_daemon daemon = {.epoch = hello.epoch,
-                                  .last_seen_ms = gateway->loop.wall_ms,
-                                  .message_bytes = hello.message_bytes,
-                                  .acked = hello.first - 1,
-                                  .command_seq = hello.command_seen};
+    daemon = (struct store_daemon){.epoch = hello.epoch,
+                                   .last_seen_ms = gateway->loop.wall_ms,
+                                   .message_bytes = hello.message_bytes,
+                                   .acked = hello.first - 1,
+                                   .command_seq = hello.command_seen};
     (void)str_copy(str_of(hello.id), daemon.id, sizeof daemon.id);
     (void)str_copy(str_of(hello.previous_id), daemon.previous_id, sizeof daemon.previous_id);
     (void)str_copy(str_of(hello.project), daemon.project, sizeof daemon.project);

@@ -205,6 +205,11 @@ void link_take_hello(struct link *link, const struct rpc_envelope *envelope)
     struct json_field_error error = {{0}, {0}};
     struct welcome answer;
 
+    if (link->has_forked && envelope->kind != RPC_RESPONSE) {
+        /* Said to the daemon of our old name, before the gateway heard of the new one. */
+        log_debug("link", "%s of the gateway was for our old id", envelope->method);
+        return;
+    }
     if (envelope->kind != RPC_RESPONSE || !json_string_is(envelope->id, hello_id(link)) ||
         link->hello_due || link->queue.own) {
         link_close(link, 4400, "the answer to hello comes first", LINK_AFTER_SLOW,

@@ -12,8 +12,9 @@ import threading
 
 import pytest
 
-from harness import DAEMON, command, step, wait_until
+from harness import BUILD, DAEMON, command, step, wait_until
 from peers.gateway import Gateway
+from test_streams import Real
 
 HELP = subprocess.run([DAEMON, "--help"], capture_output=True, text=True, check=False).stdout if DAEMON.exists() else ""
 pytestmark = pytest.mark.skipif("verify" not in HELP, reason="this build has no chain")
@@ -483,3 +484,34 @@ def test_heads_that_the_gateway_got_are_in_the_journal(project, daemon_of):
             assert journal.head(seq) == f"{seq}:{sha}"
         for seq in random.Random(1).sample(sorted(heads), 3):
             assert verify(project, "--head", f"{seq}:{heads[seq]}")[0] == 0
+
+
+def test_the_head_that_charter_gateway_keeps_finds_an_edit(project, daemon_of, tmp_path):
+    if not (BUILD / "charter-gateway").exists():
+        pytest.skip("charter-gateway is not built")
+    project.workflow("w", [step("one", value="paid 10")])
+    gateway = Real(tmp_path)
+    try:
+        daemon = daemon_of(project, "--gateway", gateway.url)
+        daemon.run("w")
+        daemon_id = daemon.call("daemon.status")["daemon_id"]
+        last = daemon.events()[-1]["seq"]
+        shown = wait_until(lambda: [d for d in [gateway.http("GET", f"/v1/daemons/{daemon_id}")[1]] if d.get("acked") == last])[0]
+        assert shown["head"]["seq"] == last and shown["head_conflict"] is None
+        head = f"{last}:{shown['head']['sha256']}"
+        assert verify(project, "--head", head)[0] == 0
+        assert daemon.stop() == 0
+        journal = Journal(project)
+        for lines in journal.segments.values():
+            for index, line in enumerate(lines):
+                if b"paid 10" in line:
+                    lines[index] = resealed(line, b"paid 10", b"paid 99")
+        chained_anew(journal)
+        journal.store()
+        daemon = daemon_of(project, "--gateway", gateway.url)  # to the daemon it is a journal as good as any
+        daemon.run("w")
+        assert verify(project)[0] == 0
+        code, report = verify(project, "--head", head)
+        assert code == 1 and report["asked"]["found"] == "differs"
+    finally:
+        gateway.end()

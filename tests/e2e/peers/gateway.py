@@ -434,7 +434,7 @@ class Gateway:
     async def _hello(self, connection, message):
         params = message.get("params", {})
         connection.hellos += 1
-        if connection.ready or (connection.hellos > 1 and params.get("reason") != "forked"):
+        if connection.hellos > 2 or (connection.hellos == 2 and params.get("reason") != "forked"):
             self._violation("a second hello")
         connection.hello = params
         self._check_hello(params)
