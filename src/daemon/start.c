@@ -51,6 +51,9 @@ static bool make_directories(struct daemon *daemon)
         if (err != OK && err != ERR_EXISTS)
             return storage_failed(daemon, "cannot make", path);
     }
+    /* Also when it was there: whoever made it may have died before this. */
+    if (port_sync_directory(daemon->project.root) != OK)
+        return storage_failed(daemon, "cannot sync", daemon->project.root);
     return true;
 }
 

@@ -50,7 +50,7 @@ class Faults:
         self.control.processes = DAEMON | HELPERS
 
     def environment(self, trace=False):
-        made = {"FAULT_PATH": str(self.project.path / self.below) if self.below else str(self.project.path), "FAULT_CONTROL": str(self.place / "control")}
+        made = {"FAULT_PATH": str(self.project.path / self.below), "FAULT_CONTROL": str(self.place / "control")}
         if trace:
             made["FAULT_TRACE"] = str(self.place / "trace")
         return made
