@@ -5,6 +5,7 @@ everything that anybody was told, and brings it to its end.
     CHARTER_POWER_STATES=1000 CHARTER_POWER_SEED=7 make e2e PYTEST_ARGS=tests/e2e/test_fault_power.py
 """
 
+import hashlib
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from harness import PLAIN, Daemon, Project, RpcError, check_run, check_stream, s
 from workflows import approve, gate, question, submit
 
 SEED = int(os.environ.get("CHARTER_POWER_SEED", time.time_ns() % 1000000))
-STATES = int(os.environ.get("CHARTER_POWER_STATES", 100 if PLAIN else 8))
+STATES = int(os.environ.get("CHARTER_POWER_STATES", 300 if PLAIN else 8))
 EVENT = re.compile(rb'"method":"event","params":\{"event":')
 STARTED = re.compile(rb'"result":\{"run_id":"([^"]+)"')
 
@@ -205,6 +206,10 @@ def check(project, told):
         found = {event["seq"]: event for event in events}
         for seq, event in told.events.items():
             assert found.get(seq) == event, f"event {seq} was told"
+        for event in events:
+            if "artifact" in event["data"]:
+                reference = event["data"]["artifact"]["$artifact"]
+                assert hashlib.sha256(project.file(reference["path"]).read_bytes()).hexdigest() == reference["sha256"], event
         epochs = [e["data"]["epoch"] for e in events if e["type"] == "daemon.started"]
         assert epochs == sorted(set(epochs)), "an epoch is used once"
         runs = {event["run_id"] for event in events if "run_id" in event}
