@@ -165,7 +165,7 @@ $(DEPS_FETCHED): port/deps/lock
 # A tree that borrows the dependencies of another (DEPS_DIR=) must not rebuild them for its flags.
 $(DEPS_DIR)/.flags: $(if $(filter $(B)/deps,$(DEPS_DIR)),FORCE)
 	$(call keep,$(CC) $(AR) $(CFLAGS))
-$(DEPS_DIR)/mbedtls-%.built: port/deps/mbedtls_config.h
+$(DEPS_DIR)/$(MBEDTLS).built: port/deps/mbedtls_config.h
 $(DEPS_DIR)/%.built: port/deps/build $(DEPS_DIR)/.flags $(DEPS_FETCHED) | $(AUTOCONF)
 	$(call say,DEP,$*)
 	$(Q)CC='$(CC)' AR='$(AR)' CFLAGS='$(CFLAGS)' CONFIG_INCLUDE=$(abspath $(B)/include) \

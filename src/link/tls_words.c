@@ -255,6 +255,8 @@ enum err tls_fail(struct tls *tls, int code)
     if (!engine->open && engine->judge.words[0] == '\0' && flags != 0 && flags != UINT32_MAX &&
         engine->judge.chain[0] != NULL)
         tls_object_to_flags(&engine->judge, engine->judge.chain[0], 0, flags);
+    if (!engine->open && (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0 && flags != UINT32_MAX)
+        tls_object(&engine->judge, "certificate is not for %s", engine->judge.host.name);
     if (engine->judge.words[0] != '\0')
         tls_say(tls, "%s", engine->judge.words);
     else if (engine->fault != OK)
