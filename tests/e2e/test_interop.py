@@ -59,11 +59,11 @@ def start(daemon_of, project, url):
     return daemon_of(project, "--gateway", url, "--reconnect-ms", "10,100")
 
 
-def connected(relay, daemon):
-    line = relay.wait(lambda line: line["type"] == "open")
+def connected(relay, daemon, number=1):
+    """The session of that number is there."""
+    relay.until(lambda: len(relay.hellos) >= number)
+    line = relay.opened[number - 1]
     assert line["protocol"] == "charter.v1" and line["path"] == "/v1/daemon" and not line["extensions"]
-    hellos = len(relay.hellos)
-    relay.wait(lambda line: len(relay.hellos) > hellos)
     wait_until(lambda: daemon.call("daemon.status")["gateway"]["state"] == "connected", "the answer to hello is taken")
 
 
@@ -93,15 +93,15 @@ def test_a_session_with(make, talk, daemon_of):
             ask(relay, "in fragments", pieces=5000)
         if make is not websockets_server:  # it answers pings and does not tell
             relay.wait(lambda line: line["type"] == "ping")
-        for code in (1012, 1001, 4000):
+        for number, code in enumerate((1012, 1001, 4000)):
             relay.tell("close", code=code, reason="because")
             seen = relay.wait(lambda line: line["type"] == "close")["code"]
             assert seen == code or (seen is None and make is aiohttp_server)  # it does not tell the code of its own closing
             wait_until(lambda: f"closed with {code}: because" in daemon.log, daemon.tail)
-            connected(relay, daemon)
+            connected(relay, daemon, number + 2)
             assert relay.hellos[-1]["reason"] == "reconnect"
         relay.tell("drop")
-        connected(relay, daemon)
+        connected(relay, daemon, 5)
         run_id = daemon.start_run("talk")
         relay.wait(lambda line: relay.has("run.succeeded", run_id))
         check_stream([relay.events[seq] for seq in sorted(relay.events)])

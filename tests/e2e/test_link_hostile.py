@@ -388,7 +388,7 @@ def test_a_close_does_not_wait_for_a_large_message(slow):
 def test_a_close_frame_is_answered_with_its_code(zoo, code, reason):
     def behave(peer):
         peer.send(close_frame(code, reason))
-        return peer.rest()
+        return peer.rest(polite=False)
     end = zoo.in_session(behave)
     assert end.code() == code and not end.reset
     assert str(code) in zoo.link()["last_error"] and reason.decode() in zoo.link()["last_error"]
@@ -397,7 +397,7 @@ def test_a_close_frame_is_answered_with_its_code(zoo, code, reason):
 def test_a_close_frame_without_a_code_is_answered(zoo):
     def behave(peer):
         peer.send(close_frame())
-        return peer.rest()
+        return peer.rest(polite=False)
     assert zoo.in_session(behave).code() in (None, 1000)
 
 

@@ -15,7 +15,7 @@ class Relay:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.lines = queue.Queue()
         self.acked, self.events, self.sizes = None, {}, []
-        self.hellos, self.answers, self.seen = [], {}, []
+        self.opened, self.hellos, self.answers, self.seen = [], [], {}, []
         threading.Thread(target=self._read, daemon=True).start()
         self.port = port or self.wait(lambda line: line["type"] == "listening")["port"]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -53,10 +53,17 @@ class Relay:
                 raise AssertionError(f"not within {seconds} s; the last lines: {str(self.seen[-5:])[:2000]}") from None
             assert line["type"] not in ("gone", "binary"), line
             self.seen.append(line)
+            if line["type"] == "open":  # may come before the line of the last one's end
+                self.opened.append(line)
             if line["type"] == "text":
                 self._take(line["data"])
             if condition(line):
                 return line
+
+    def until(self, condition):
+        """The same for what has been seen, now or later."""
+        if not condition():
+            self.wait(lambda line: condition())
 
     def _take(self, text):
         message = json.loads(text)
