@@ -363,6 +363,7 @@ static bool read_secret(struct connect *connect, struct secret *secret, char *bu
 
     if (err == OK)
         return true;
+    port_wipe(buffer, size);
     fail(connect, is_token ? CONNECT_TOKEN : CONNECT_CREDENTIALS,
          "the %s file %.200s cannot be read: %s", is_token ? "token" : "credentials", secret->path,
          err == ERR_TOO_LARGE ? "it is too long" : port_last_error());
