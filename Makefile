@@ -393,7 +393,7 @@ bench: all bench-programs ## measurements beside their floors, in about three mi
 .PHONY: asan valgrind fuzz fuzz-long
 asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
 valgrind: ## unit and e2e tests under valgrind
-fuzz: ## each fuzz target for FUZZ_SECONDS=60 with libFuzzer
+fuzz: ## each fuzz target for FUZZ_SECONDS=60 with libFuzzer; FUZZ= selects
 asan valgrind fuzz:
 	@$(setup) build test $(if $(filter valgrind,$@),$@,sanitizers)
 	+@MAKE='$(MAKE)' B='$(B)' PYTHON='$(PYTHON)' FUZZ_SECONDS=$(FUZZ_SECONDS) tests/variants/$@
