@@ -259,6 +259,7 @@ bool port_become_subreaper(void);
 enum err port_children(void (*each)(void *context, int64_t pid), void *context);
 /* Calls `each` for all processes but this one whose environment holds exactly NAME=value;
  * ERR_UNSUPPORTED where the platform cannot tell.  For start-up: may allocate. */
+bool port_is_marked(int64_t pid, const char *name_and_value);
 enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),
                           void *context);
 

@@ -76,12 +76,24 @@ static bool holds(int fd, const char *entry)
     return false;
 }
 
+bool port_is_marked(int64_t pid, const char *name_and_value)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%" PRId64 "/environ", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1) /* gone already, or another's: then it is none of ours */
+        return false;
+    bool found = holds(fd, name_and_value);
+    port_close(fd);
+    return found;
+}
+
 enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),
                           void *context)
 {
     DIR *processes = opendir("/proc");
     struct dirent *entry;
-    char path[64];
     uint64_t pid;
 
     if (processes == NULL) {
@@ -91,13 +103,7 @@ enum err port_find_marked(const char *name_and_value, void (*each)(void *context
     while ((entry = readdir(processes)) != NULL) {
         if (!str_to_u64(str_of(entry->d_name), &pid) || pid == (uint64_t)getpid())
             continue;
-        snprintf(path, sizeof path, "/proc/%" PRIu64 "/environ", pid);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd == -1) /* gone already, or another's: then it is none of ours */
-            continue;
-        bool found = holds(fd, name_and_value);
-        port_close(fd);
-        if (found)
+        if (port_is_marked((int64_t)pid, name_and_value))
             each(context, (int64_t)pid);
     }
     closedir(processes);

@@ -796,6 +796,11 @@ class Bridge:
         """In a forked child: the conversation is its parent's."""
         self.channel.fd = -1
         self.channel.lock = threading.Lock()
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        except ValueError:  # of a thread other than the first, in older Pythons
+            pass
 
     def close_loop(self):
         if self.loop is None:

@@ -54,6 +54,9 @@ struct daemon {
     int64_t stop_at_ms; /* monotonic; -1: no bound */
     char stop_reason[64];
     unsigned stop_signals;
+    /* Not every child of ours came of an integration: there were some when we began, or we are the first process of a container.  Then only
+     * those count that carry our mark. */
+    bool has_foreign_children;
     bool has_strays; /* orphans of integrations were found, and killed, but not reaped yet */
     enum exit_code exit_code;
 

@@ -269,8 +269,17 @@ static const char *start_reason(const struct daemon *daemon)
                : "start";
 }
 
+static void on_child(void *context, int64_t pid)
+{
+    struct daemon *daemon = context;
+    (void)pid;
+    daemon->has_foreign_children = true;
+}
+
 bool daemon_start(struct daemon *daemon)
 {
+    daemon->has_foreign_children = port_pid() == 1;
+    (void)port_children(on_child, daemon);
     memcpy(daemon->project.root, daemon->options.project_path, sizeof daemon->project.root);
     daemon->lock_fd = -1;
     daemon->stop_at_ms = -1;

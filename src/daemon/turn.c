@@ -25,6 +25,15 @@ static int64_t longest_wait(const struct daemon *daemon)
     return next > daemon->loop.now_ms ? next - daemon->loop.now_ms : 0;
 }
 
+static bool is_marked(const struct daemon *daemon, int64_t pid)
+{
+    char mark[LIMIT_DAEMON_ID + 32];
+    struct out out = OUT_ON(mark);
+
+    out_format(&out, "CHARTER_DAEMON_ID=%s", daemon->identity.id);
+    return port_is_marked(pid, out_cstr(&out));
+}
+
 /* What an integration leaves behind when it dies becomes ours, whatever session or environment it has gone into: as long as its program
  * lives, its orphans go there (port_become_subreaper).  So a child that nobody here has started has nobody left. */
 static void kill_stray(void *context, int64_t pid)
@@ -32,6 +41,8 @@ static void kill_stray(void *context, int64_t pid)
     struct daemon *daemon = context;
 
     if (helper_knows(&daemon->loop, pid) || engine_knows(&daemon->engine, pid))
+        return;
+    if (daemon->has_foreign_children && !is_marked(daemon, pid))
         return;
     port_kill(pid, PORT_KILL);
     daemon->has_strays = true;

@@ -8,12 +8,14 @@ import datetime
 import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import tempfile
 import time
 
 import pytest
 
-from harness import DAEMON, GRACE, HERE, PLAIN, Daemon, Project, step, wait_until
+from harness import DAEMON, GRACE, HERE, PLAIN, Daemon, Project, clean_environment, step, wait_until
 
 PROGRAM = str(HERE / "integrations" / "hostile.py")
 AT_ONCE = 8
@@ -222,3 +224,29 @@ def test_a_stop_leaves_no_escapee(project, daemon_of):
     assert of_run(run)
     daemon.stop()
     wait_until(lambda: not of_run(run), lambda: f"left: {of_run(run)}", 10)
+
+
+def test_children_that_the_daemon_came_with_are_left_alone(project):
+    """As where a shell starts something in the background and then becomes the daemon; what integrations leave behind still goes."""
+    project.integration("hostile", command=[PROGRAM, "setsid_escapee"])
+    project.workflow("w", [step("one", uses="hostile"), step("two", value=2)])
+    log = open(project.path.parent / "p.log", "wb")
+    daemon = Daemon.__new__(Daemon)
+    daemon.project, daemon.log_path = project, project.path.parent / "p.log"
+    with log:
+        daemon.process = subprocess.Popen(
+            ["/bin/sh", "-c", 'sleep 1000 & echo $! >"$1/sleeper"; exec "$2" start --project-path "$1"', "sh", project.path, DAEMON],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=clean_environment())
+    daemon.pid = daemon.process.pid
+    sleeper = None
+    try:
+        daemon.wait_ready()
+        sleeper = int(project.file("sleeper").read_text())
+        run = daemon.run()
+        assert run.status == "succeeded"
+        wait_until(lambda: not of_run(run.id), lambda: f"left: {of_run(run.id)}", 10)
+        assert pathlib.Path("/proc", str(sleeper), "comm").read_text() == "sleep\n"
+    finally:
+        daemon.stop()
+        if sleeper is not None:
+            os.kill(sleeper, signal.SIGKILL)
