@@ -132,9 +132,9 @@ static void sweep(int armed, int error)
         if (armed == FAULT_OPEN && strcmp(fault_control->fired_path, rig.directory) == 0)
             kind = FAULT_SYNC_NAMES; /* it was opened for that */
         if (fired && !is_right(kind, error, opening, outcome))
-            fail_msg("call %d of kind %d (%s) with %s: %s (%s)", number, armed, fault_control->fired_path,
-                     error == SHORT ? "a short count" : strerror(error), err_text(outcome),
-                     rig.report.text);
+            fail_msg("call %d of kind %d (%s) with %s: %s (%s)", number, armed,
+                     fault_control->fired_path, error == SHORT ? "a short count" : strerror(error),
+                     err_text(outcome), rig.report.text);
         rig_close();
         assert_int_equal(rig_open(), OK);
         assert_true(journal_last_seq(&rig.journal) >= promised);
