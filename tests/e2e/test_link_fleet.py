@@ -76,7 +76,7 @@ def test_the_reconnects_of_a_fleet_spread_over_the_window(capsys):
             print(f"\nfleet: {FLEET} daemons, seed {seed}, window {WINDOW_S} s, back within {took:.1f} s, bins {bins}, "
                   f"{sum(shared_kib(one.pid) for one in daemons) // FLEET} KiB private each")
         assert max(bins) <= 2 * FLEET / BINS, bins
-        assert max(waits) <= WINDOW_S + 2
+        assert max(waits) <= WINDOW_S + 5
         assert not gateway.violations
 
 
