@@ -10,6 +10,8 @@
 #include <mbedtls/platform.h>
 #include <string.h>
 
+#define ROUNDS 16 /* messages of the protocol's own in one call; the next one goes on */
+
 /* --- the socket, as mbedTLS sees it ----------------------------------------------------------------------------------- */
 
 static int take_fault(struct tls_engine *engine, enum err err)
@@ -58,7 +60,7 @@ static enum err transport_recv(struct transport *transport, void *to, size_t n, 
 {
     struct tls *tls = transport->context;
 
-    for (;;) {
+    for (int rounds = 0;; rounds++) {
         int code = mbedtls_ssl_read(&tls->engine->ssl, to, n);
         if (code > 0) {
             *got = (size_t)code;
@@ -69,6 +71,9 @@ static enum err transport_recv(struct transport *transport, void *to, size_t n, 
             tls_session_keep(tls);
             break;
         case MBEDTLS_ERR_SSL_WANT_READ:
+            /* It says so of a ticket that it has read and will look at now, too: no select() would tell of that. */
+            if (rounds < ROUNDS && mbedtls_ssl_check_pending(&tls->engine->ssl) != 0)
+                break;
             transport->recv_wants = PORT_READABLE;
             return ERR_AGAIN;
         case MBEDTLS_ERR_SSL_WANT_WRITE:

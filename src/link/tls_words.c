@@ -234,6 +234,10 @@ static const char *fixed_words(int code, const struct tls_engine *engine)
     case MBEDTLS_ERR_SSL_ALLOC_FAILED:
     case MBEDTLS_ERR_X509_ALLOC_FAILED:
         return "the handshake needs more memory than this build has for it (TLS_POOL_KIB)";
+    case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
+        return engine->open
+                   ? "the server sent a message that is not taken here (KeyUpdate, perhaps)"
+                   : NULL;
     case MBEDTLS_ERR_SSL_CONN_EOF:
         return engine->open ? "the connection was cut: its end came without close_notify"
                : engine->first_n == 0

@@ -436,3 +436,18 @@ def test_no_step_of_a_handshake_takes_long(zoo):
             longest = float(re.search(r"longest of ([\d.]+) ms", verdict).group(1))
             print(version, longest)
             assert longest < (250 if PLAIN else 5000), verdict  # a machine that does other things too
+
+
+def test_a_key_update_ends_the_connection_with_words(zoo):
+    """Known limit: mbedTLS 3.6 does not know it. The connection ends, and says why."""
+    with zoo.server("good", "-tls1_3", page=False) as server:
+        probe = subprocess.Popen([PROBE, *("--tls-ca", zoo.path("root.pem")), "localhost", str(server.port)], stderr=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: "GET /" in server.report, lambda: server.report)
+        server.process.stdin.write(b"hello\n")
+        server.process.stdin.flush()
+        assert probe.stdout.read(6) == "hello\n"
+        server.process.stdin.write(b"K\nand on\n")
+        server.process.stdin.flush()
+        _, verdict = probe.communicate(timeout=30)
+        assert "TLS: the server sent a message that is not taken here (KeyUpdate, perhaps)" in verdict, verdict

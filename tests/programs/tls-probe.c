@@ -60,12 +60,14 @@ static bool exchange(struct str request)
     }
     for (;;) {
         err = transport->recv(transport, bytes, sizeof bytes, &n);
-        if (err == OK)
+        if (err == OK) {
             fwrite(bytes, 1, n, stdout);
-        else if (err != ERR_AGAIN)
+            fflush(stdout);
+        } else if (err != ERR_AGAIN) {
             return err == ERR_END;
-        else if (!wait_for(transport->fd, transport->recv_wants))
+        } else if (!wait_for(transport->fd, transport->recv_wants)) {
             return false;
+        }
     }
 }
 
