@@ -15,8 +15,10 @@
     "  charter-daemon verify [--project-path DIR] [--head SEQ:SHA256] [--json]\n"                                        \
     "                                               checks the journal's chain of hashes, and whether a head that the\n" \
     "                                               gateway keeps is in it\n"
+#define VERIFY_CODES "; verify: 0 the chain holds, 1 it does not, or the head is not in it"
 #else
 #define VERIFY_HELP ""
+#define VERIFY_CODES ""
 #endif
 
 const char options_help[] =
@@ -61,7 +63,7 @@ const char options_help[] =
     "Signals: TERM and INT stop in order (running steps get their grace time), a second one at once; HUP reads\n"
     "charter.yml and the token file again.\n"
     "Exit codes: 0 stopped, 2 usage, 3 project invalid, 4 already running, 5 state damaged (do not restart),\n"
-    "6 storage failed (restart may help).\n";
+    "6 storage failed (restart may help)" VERIFY_CODES ".\n";
 
 static bool complain(const char *what, const char *about)
 {
