@@ -278,9 +278,10 @@ static void reset(struct journal *journal)
     journal->chain = (struct chain){.has_head = false};
     journal->next_seq = 1;
     journal->synced_seq = 0;
-    journal->lazy_since_ms = 0;
+    journal->lazy_since_ms = journal->retry_ms = 0;
     journal->records = journal->syncs = journal->bytes_written = 0;
     journal->urgent = journal->lazy = journal->failed = false;
+    journal->cramped = journal->room_wanted = false;
     journal->in_on_segment = journal->has_checkpoint = journal->directory_dirty = false;
     journal->writing = JOURNAL_IDLE;
     journal->out = OUT_ON(journal->buffer);
