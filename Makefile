@@ -10,9 +10,6 @@ VERSION := 0.1.0
 RELEASED := $(or $(SOURCE_DATE_EPOCH),1795132800)
 
 B        ?= build
-PREFIX   ?= /usr/local
-LIBDIR   ?= $(PREFIX)/lib
-MANDIR   ?= $(PREFIX)/share/man
 DESTDIR  ?=
 V        ?=
 WERROR   ?=
@@ -25,6 +22,22 @@ PYTHON   ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
 KCONF    ?= kconfig-conf
 KMCONF   ?= kconfig-mconf
+
+# Where `make install` puts things, by GNU's names; PREFIX, LIBDIR and MANDIR are other names of three of them.
+PREFIX      ?= /usr/local
+prefix      = $(PREFIX)
+exec_prefix = $(prefix)
+bindir      = $(exec_prefix)/bin
+LIBDIR      ?= $(exec_prefix)/lib
+libdir      = $(LIBDIR)
+includedir  = $(prefix)/include
+datarootdir = $(prefix)/share
+datadir     = $(datarootdir)
+MANDIR      ?= $(datarootdir)/man
+mandir      = $(MANDIR)
+pkgconfigdir      = $(libdir)/pkgconfig
+bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir  = $(datadir)/zsh/site-functions
 
 ifeq ($(origin CC),default)
 CC := $(CROSS_COMPILE)gcc
@@ -419,19 +432,22 @@ format: ## put every C file into the form of .clang-format
 
 .PHONY: install help clean distclean deps
 deps: $(DEPS_STAMPS) $(AUTOCONF)
-install: all ## to DESTDIR and PREFIX=/usr/local
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
-	$(Q)for program in $(PROGRAMS); do install -m 755 $$program $(DESTDIR)$(PREFIX)/bin/ && \
-		$(STRIP) $(DESTDIR)$(PREFIX)/bin/$${program##*/} || exit 1; done
+install: all ## to DESTDIR and PREFIX=/usr/local; bindir= and its like move parts of it
+	$(Q)install -d $(DESTDIR)$(bindir)
+	$(Q)for program in $(PROGRAMS); do install -m 755 $$program $(DESTDIR)$(bindir)/ && \
+		$(STRIP) $(DESTDIR)$(bindir)/$${program##*/} || exit 1; done
 	$(Q)for header in $(wildcard include/charter/*.h); do \
-		install -D -m 644 $$header $(DESTDIR)$(PREFIX)/include/charter/$${header##*/} || exit 1; done
-	$(Q)install -D -m 644 $(SDK_LIB) $(DESTDIR)$(LIBDIR)/libcharter-integration.a
-	$(Q)$(STRIP) -g $(DESTDIR)$(LIBDIR)/libcharter-integration.a
-	$(Q)install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
-		port/pkgconfig/charter-integration.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/charter-integration.pc
-	$(Q)for page in $(wildcard port/man/*.[1-9]); do \
-		install -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+		install -D -m 644 $$header $(DESTDIR)$(includedir)/charter/$${header##*/} || exit 1; done
+	$(Q)install -D -m 644 $(SDK_LIB) $(DESTDIR)$(libdir)/libcharter-integration.a
+	$(Q)$(STRIP) -g $(DESTDIR)$(libdir)/libcharter-integration.a
+	$(Q)install -d $(DESTDIR)$(pkgconfigdir)
+	$(Q)sed -e 's|@PREFIX@|$(prefix)|; s|@LIBDIR@|$(libdir)|; s|@INCLUDEDIR@|$(includedir)|; s|@VERSION@|$(VERSION)|' \
+		port/pkgconfig/charter-integration.pc.in >$(DESTDIR)$(pkgconfigdir)/charter-integration.pc
+	$(Q)for page in port/man/charter-integration.3 $(PROGRAMS:$(B)/%=port/man/%.[18]); do \
+		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
+	$(Q)for program in $(PROGRAMS:$(B)/%=%); do install -D -m 644 port/completion/charter.bash \
+		$(DESTDIR)$(bashcompletiondir)/$$program || exit 1; done
+	$(Q)install -D -m 644 port/completion/_charter $(DESTDIR)$(zshcompletiondir)/_charter
 
 help: ## this list
 	@echo 'make [TARGET] [B=build] [V=1] [WERROR=1] [CC=] [CFLAGS=] [LDFLAGS=] [DEPS=fetch|system] [DEPS_CACHE=DIR]'
