@@ -2,8 +2,9 @@
 
     fault = Faults(project)
     daemon = fault.start()
-    fault.kill("before", 17)        # the 17th call on a file of .charter is the last
-    fault.fail("SYNC", errno.EIO)   # the next fdatasync
+    fault.arm("KILL_BEFORE", CALLS, 17)                # the 17th call on a file of .charter, or to a peer, is not made: the daemon is dead
+    fault.arm("FAIL", "SYNC", 1, error=errno.EIO)      # the next fdatasync
+    fault.wall_jumps(-3600)                            # the daemon's clock, not ours
 """
 
 import collections
