@@ -133,9 +133,10 @@ static bool journal_refused(struct daemon *daemon, enum err err, const char *pat
                   err == ERR_FULL           ? "it holds more runs than this build has room for"
                   : report->text[0] != '\0' ? report->text
                                             : err_text(err),
-                  err == ERR_DAMAGED
-                      ? "; nothing was touched, --salvage goes on without what is lost"
-                      : "");
+                  err != ERR_DAMAGED ? ""
+                  : daemon->options.salvage
+                      ? "; nothing was touched"
+                      : "; nothing was touched, --salvage goes on without what is lost");
         return end_with(daemon, EXIT_DAMAGED);
     }
     log_error("journal", "%s: %s: %s", path,
@@ -191,6 +192,8 @@ static bool open_journal(struct daemon *daemon)
     journal->on_segment_context = daemon;
     daemon->engine.on_no_space = daemon_wait_for_space;
     daemon->engine.on_no_space_context = daemon;
+    /* A checkpoint may name runs that have gone with older segments since. */
+    daemon_let_ended_go(daemon, journal->segments[0].number - 1);
     if (damaged == 0) {
         if (report.cut_bytes > 0)
             log_warning("journal", "%s", report.text);

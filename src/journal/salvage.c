@@ -297,12 +297,25 @@ static enum err skip_segment(struct replay *replay, size_t index)
     return OK;
 }
 
+/* A number far from all others is a name that somebody gave to a file: nobody loses that many segments. */
+static enum err check_gaps(struct replay *replay)
+{
+    const struct journal *journal = replay->journal;
+    for (size_t i = 1; i < journal->segment_count; i++)
+        if (journal->segments[i].number - journal->segments[0].number >= JOURNAL_SEGMENTS)
+            return replay_damaged(replay, i, 0,
+                                  "its number is too far from the oldest one's; move it elsewhere");
+    return OK;
+}
+
 static enum err salvage_all(struct salvage *salvage, const char *copy, uint32_t *damaged)
 {
     struct replay *replay = &salvage->replay;
     struct journal *journal = replay->journal;
     size_t first = 0;
-    enum err err = copy_all(replay, copy);
+    enum err err = check_gaps(replay);
+    if (err == OK)
+        err = copy_all(replay, copy);
     *damaged = salvage->bad;
     if (err == OK)
         err = fill_gaps(replay);

@@ -45,6 +45,12 @@ static bool remove_unknown(void *context, const char *name)
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
         if (engine->jobs[i].kind != JOB_FREE && strcmp(engine->jobs[i].run_id, name) == 0)
             return true;
+    struct removal run = *removal;
+    struct out out = {.p = run.path, .cap = sizeof run.path, .n = strlen(run.path)};
+    out_format(&out, "/%s", name);
+    /* No link is followed.  The plan goes first: a run without one is not taken for retained after a crash (cleanup_ended). */
+    if (port_unlink(out_cstr(&out)) != OK)
+        (void)remove_entry(&run, "plan.json");
     return remove_entry(removal, name);
 }
 
@@ -141,6 +147,22 @@ void cleanup_halves(struct engine *engine, const struct run *run)
     (void)port_list(directory, remove_half, &halves);
     source_run_path(engine, run->id, "artifacts", directory);
     (void)port_list(directory, remove_half, &halves);
+}
+
+/* The journal may still hold runs that gave way to the space of their artifacts: they have not come back. */
+void cleanup_ended(struct engine *engine)
+{
+    char path[LIMIT_PATH];
+    struct port_stat stat;
+
+    for (size_t i = 0; i < LIMIT_RETAIN_RUNS; i++) {
+        struct ended_run *ended = &engine->table.ended[i];
+        if (ended->status == RUN_NONE)
+            continue;
+        source_run_path(engine, ended->id, "plan.json", path);
+        if (port_stat(path, &stat) == ERR_NOT_FOUND)
+            ended->status = RUN_NONE;
+    }
 }
 
 /* The helper is a copy of this process: it knows which runs are retained, and which are being submitted (`jobs`), at the moment when it starts.

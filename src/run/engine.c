@@ -448,6 +448,7 @@ void engine_resume(struct engine *engine, bool crashed)
         if (run->status != RUN_NONE)
             engine_attend(engine, run);
     }
+    cleanup_ended(engine);
     engine->remover_wanted = true;
     engine_clean_up(engine);
 }

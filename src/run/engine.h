@@ -467,6 +467,8 @@ void engine_stop(struct engine *engine, bool now);
 void engine_clean_up(struct engine *engine);
 /* Of a run that goes on after a start: what interrupted steps have left. */
 void cleanup_halves(struct engine *engine, const struct run *run);
+/* After replay: forgets ended runs whose directories have gone. */
+void cleanup_ended(struct engine *engine);
 /* Cancels every run, as the daemon itself. */
 void engine_cancel_all(struct engine *engine, const char *reason);
 /* No process is left and no helper runs. */

@@ -386,6 +386,10 @@ static enum err replay_event(struct engine *engine, const struct journal_record 
     if (change.type == EVENT_RUN_CREATED) {
         if (run != NULL)
             return ERR_DAMAGED;
+        /* The id was free: whoever had it before was retained no longer. */
+        struct ended_run *former = table_find_ended(&engine->table, str_of(event.run_id));
+        if (former != NULL)
+            former->status = RUN_NONE;
         run = table_add(&engine->table, (unsigned)memo->steps);
         if (run == NULL)
             return ERR_FULL; /* made by a build with a larger table */

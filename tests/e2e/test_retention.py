@@ -96,6 +96,46 @@ def test_ended_runs_go_oldest_first_and_the_last_stay_readable(project, daemon_o
     wait_until(lambda: not project.file(f".charter/runs/{first.id}").exists(), "its directory has gone")
 
 
+def known(daemon, run_id):
+    return run_id in [run["run_id"] for run in daemon.call("runs.list", {"limit": 100})["runs"]]
+
+
+def test_a_run_that_went_with_its_segment_does_not_come_back(project, daemon_of):
+    """A checkpoint in a younger segment still names it; its id is free again, and the run that takes it is the only one of that name."""
+    chatter(project)
+    project.workflow("w", [step("one", value="${{ inputs.a }}")], inputs={"a": {"type": "integer"}})
+    daemon = daemon_of(project, SMALL)
+    daemon.run("w", {"a": 1}, run_id="x")
+    turn_over(daemon)
+    assert not known(daemon, "x")
+    daemon.kill()
+    daemon = daemon_of(project, SMALL)
+    assert not known(daemon, "x") and daemon.refused("run.status", {"run_id": "x"}).code == -32005
+    assert daemon.run("w", {"a": 2}, run_id="x").status == "succeeded"
+    daemon.kill()
+    daemon = daemon_of(project, SMALL)
+    assert daemon.status("x")["status"] == "succeeded"
+    assert daemon.call("run.start", {"workflow_id": "w", "inputs": {"a": 2}, "run_id": "x"})["status"] == "succeeded"
+
+
+def test_a_run_that_went_with_its_artifacts_does_not_come_back(project, daemon_of):
+    """Its events are all held: that its directory is not there tells that it is retained no longer."""
+    project.workflow("w", [step("one", value="${{ inputs.a }}")], inputs={"a": {"type": "integer"}})
+    daemon = daemon_of(project)
+    daemon.run("w", {"a": 1}, run_id="x")
+    daemon.run("w", {"a": 1}, run_id="y")
+    daemon.kill()
+    shutil.rmtree(project.file(".charter/runs/x"))
+    daemon = daemon_of(project)
+    assert not known(daemon, "x") and known(daemon, "y")
+    assert daemon.refused("artifacts.list", {"run_id": "x"}).code == -32005
+    daemon.run("w", {"a": 2}, run_id="x")
+    daemon.kill()
+    daemon = daemon_of(project)
+    assert daemon.call("run.start", {"workflow_id": "w", "inputs": {"a": 2}, "run_id": "x"})["status"] == "succeeded"
+    assert [run["run_id"] for run in daemon.call("runs.list", {"limit": 100})["runs"]] == ["x", "y"]
+
+
 def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(project, daemon_of):
     """Logs are dropped and counted, runs are refused; after the acks the same daemon takes runs again."""
     chatter(project)

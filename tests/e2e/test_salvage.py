@@ -151,6 +151,16 @@ def test_a_missing_segment(history, project, daemon_of):
     restart(daemon, daemon_of)
 
 
+def test_a_file_with_a_number_far_from_all_others(history, project):
+    """Not taken for the end of a gap that is to be filled."""
+    (project.segments()[0].parent / "0000060000.log").touch()
+    refused(project)
+    before = hashes(project)
+    answer = command("start", "--project-path", project.path, SMALL, "--salvage")
+    assert answer.returncode == 5 and "0000060000.log" in answer.stderr and "--salvage" not in answer.stderr, answer
+    assert hashes(project) == before and not copies(project)
+
+
 @pytest.mark.parametrize("what", ["head", "half", "garbage"])
 def test_worse_things(history, project, daemon_of, what):
     newest = project.segments()[-1]
