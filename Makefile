@@ -39,12 +39,16 @@ pkgconfigdir      = $(libdir)/pkgconfig
 bashcompletiondir = $(datadir)/bash-completion/completions
 zshcompletiondir  = $(datadir)/zsh/site-functions
 
+CC_FROM := $(origin CC)
 ifeq ($(origin CC),default)
 CC := $(CROSS_COMPILE)gcc
 endif
 ifeq ($(origin AR),default)
 AR := $(CROSS_COMPILE)ar
 endif
+# For a compiler that must be told where the files of its target are.
+SYSROOT ?=
+ROOTED  := $(if $(SYSROOT),--sysroot=$(SYSROOT))
 NM    ?= $(CROSS_COMPILE)nm
 SIZE  ?= $(CROSS_COMPILE)size
 STRIP ?= $(CROSS_COMPILE)strip
@@ -93,7 +97,7 @@ kconfig  = cd $(B) && srctree=$(CURDIR)
 AUTOCONF := $(B)/include/autoconf.h
 
 # These goals work without a configuration; some of them make one.
-BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch
+BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot check musl-same
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -177,11 +181,11 @@ $(DEPS_FETCHED): port/deps/lock
 	@touch $@
 # A tree that borrows the dependencies of another (DEPS_DIR=) must not rebuild them for its flags.
 $(DEPS_DIR)/.flags: $(if $(filter $(B)/deps,$(DEPS_DIR)),FORCE)
-	$(call keep,$(CC) $(AR) $(CFLAGS))
+	$(call keep,$(CC) $(AR) $(ROOTED) $(CFLAGS))
 $(DEPS_DIR)/$(MBEDTLS).built: port/deps/mbedtls_config.h
 $(DEPS_DIR)/%.built: port/deps/build $(DEPS_DIR)/.flags $(DEPS_FETCHED) | $(AUTOCONF)
 	$(call say,DEP,$*)
-	$(Q)CC='$(CC)' AR='$(AR)' CFLAGS='$(CFLAGS)' CONFIG_INCLUDE=$(abspath $(B)/include) \
+	$(Q)CC='$(CC)' AR='$(AR)' CFLAGS='$(strip $(ROOTED) $(CFLAGS))' CONFIG_INCLUDE=$(abspath $(B)/include) \
 		port/deps/build $(firstword $(subst -, ,$*)) $(DEPS_DIR)/src/$(firstword $(subst -, ,$*)) $(DEPS_DIR)/$*
 	@touch $@
 
@@ -224,8 +228,8 @@ ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L -DCHARTER_VERSION='"$(VERSION)"' -DCHAR
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
 # Paths of the build machine stay out of the binaries, so that any folder gives the same ones.
 MAP := $(foreach m,$(CURDIR)=. $(B)=build $(DEPS_DIR)=build/deps,-ffile-prefix-map=$(m))
-ALL_CFLAGS   = -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) $(CFLAGS)
-ALL_LDFLAGS  = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
+ALL_CFLAGS   = $(ROOTED) -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS  = $(ROOTED) $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
 LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
 .PHONY: all test-programs unit-programs fuzz-programs
@@ -412,6 +416,37 @@ asan valgrind fuzz:
 	+@MAKE='$(MAKE)' B='$(B)' PYTHON='$(PYTHON)' FUZZ_SECONDS=$(FUZZ_SECONDS) tests/variants/$@
 fuzz-long: ## the same for ten minutes each
 	+@$(sub) fuzz FUZZ_SECONDS=600
+
+# --- static programs for this and other machines -----------------------------------------------
+
+# In a tree of its own for each target and profile, all dependencies from source. The toolchain is
+# Debian's compiler with musl (port/musl/toolchain), or yours: CROSS_COMPILE= or CC=, and SYSROOT=.
+TARGET  ?= x86_64
+PROFILE ?=
+MUSL_B  := $(B)/musl-$(TARGET)$(PROFILE:%=-%)
+MUSL_OWN   := $(if $(CROSS_COMPILE)$(filter command,$(CC_FROM)),,yes)
+MUSL_TOOLS := $(abspath $(B))/toolchain-$(TARGET)
+MUSL_CROSS := $(if $(MUSL_OWN),$(MUSL_TOOLS)/bin/$(TARGET)-musl-,$(CROSS_COMPILE))
+musl_make   = $(sub) B=$(MUSL_B) CROSS_COMPILE=$(MUSL_CROSS) $(if $(filter command,$(origin CFLAGS)),,CFLAGS=-Os) \
+	LDFLAGS='$(strip -static -s $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source
+
+.PHONY: musl
+musl: $(if $(MUSL_OWN),$(MUSL_TOOLS)/.made) ## static, stripped programs in build/musl-TARGET; TARGET=x86_64 PROFILE=default
+	@$(setup) source
+	+@[ -f $(MUSL_B)/.config ] || $(sub) B=$(MUSL_B) $(or $(PROFILE),def)config
+	+@$(musl_make) all
+	@cd $(MUSL_B) && for f in charter-daemon charter charter-gateway; do \
+		[ ! -f $$f ] || printf '%s\t%8d bytes\n' $(MUSL_B)/$$f $$(wc -c <$$f); done
+$(MUSL_TOOLS)/.made: port/musl/toolchain port/deps/lock
+	@$(setup) musl-$(TARGET)
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/musl/toolchain $(TARGET) $(@D)
+	@touch $@
+
+.PHONY: musl-chroot
+musl-chroot: ## the programs of `make musl` in a folder with nothing but a static shell
+	@$(setup) chroot
+	+@$(sub) musl
+	@$(TESTS) tap --result $(RESULTS)/musl-chroot -- tests/musl/chroot $(MUSL_B)
 
 # --- style and rules -----------------------------------------------------------------------
 
