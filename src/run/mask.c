@@ -127,33 +127,52 @@ static size_t decode(struct str inside, char utf8[4], size_t *n)
     return raw;
 }
 
+/* The same for JSON text inside of a JSON string, as a program logs a message that it got: two layers of escapes. */
+static size_t decode_twice(struct str inside, char utf8[4], size_t *n)
+{
+    char once[12]; /* the longest escape: a pair of surrogates */
+    size_t ends[sizeof once], units = 0, at = 0;
+
+    size_t raw = decode(inside, utf8, n);
+    if (*n != 1 || utf8[0] != '\\')
+        return raw;
+    while (at < inside.n && (units < 2 || (units < sizeof once && once[1] == 'u'))) {
+        at += decode(str_from(inside, at), utf8, n);
+        if (*n != 1)
+            break; /* no part of an escape */
+        once[units] = utf8[0];
+        ends[units++] = at;
+    }
+    return ends[decode(str_range(once, units), utf8, n) - 1];
+}
+
 static bool is_continuation(char c)
 {
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-/* Raw bytes that a value takes at the head of `inside`, or 0.  In JSON a value that is no UTF-8 must not cut a character: what is left
- * would be no JSON. */
-static size_t match(struct str inside, struct str value, bool escaped)
+/* Raw bytes that a value takes at the head of `inside`, under so many layers of escapes, or 0.  In JSON a value that is no UTF-8 must not cut a
+ * character: what is left would be no JSON. */
+static size_t match(struct str inside, struct str value, int layers)
 {
     size_t at = 0, matched = 0;
-    if (escaped && is_continuation(inside.p[0]))
+    if (layers > 0 && is_continuation(inside.p[0]))
         return 0;
     while (matched < value.n) {
         char utf8[4];
         size_t n = 1, raw = 1;
         if (at >= inside.n)
             return 0;
-        if (escaped)
-            raw = decode(str_from(inside, at), utf8, &n);
-        else
+        if (layers == 0)
             utf8[0] = inside.p[at];
+        else
+            raw = (layers == 1 ? decode : decode_twice)(str_from(inside, at), utf8, &n);
         if (n > value.n - matched || memcmp(utf8, value.p + matched, n) != 0)
             return 0;
         at += raw;
         matched += n;
     }
-    return escaped && at < inside.n && is_continuation(inside.p[at]) ? 0 : at;
+    return layers > 0 && at < inside.n && is_continuation(inside.p[at]) ? 0 : at;
 }
 
 /* Whether a value can begin with this byte, as it stands or as an escape. */
@@ -162,15 +181,20 @@ static bool may_begin(const struct mask *mask, char c)
     return c == '\\' || (mask->first[(unsigned char)c / 32] >> (unsigned char)c % 32 & 1) != 0;
 }
 
+/* As it stands, and as JSON text in it would have it. */
 static size_t match_any(const struct mask *mask, struct str inside, bool escaped)
 {
+    int layers = escaped ? 1 : 0;
+
     if (!may_begin(mask, inside.p[0]))
         return 0;
     for (size_t i = 0; i < mask->count; i++) {
         struct str value = pattern(mask, i);
         if (inside.p[0] != value.p[0] && inside.p[0] != '\\')
             continue;
-        size_t raw = match(inside, value, escaped);
+        size_t raw = match(inside, value, layers);
+        if (raw == 0)
+            raw = match(inside, value, layers + 1);
         if (raw > 0)
             return raw;
     }
@@ -179,11 +203,10 @@ static size_t match_any(const struct mask *mask, struct str inside, bool escaped
 
 /* Whether it is worth going through the text value by value: most texts hold nothing that is hidden, and this says so at a glance.  With
  * escapes in it, one cannot tell so. */
-static bool may_hold(const struct mask *mask, struct str text, bool escaped)
+static bool may_hold(const struct mask *mask, struct str text)
 {
     for (; text.n > 0; text = str_range(text.p + 1, text.n - 1))
-        if (may_begin(mask, text.p[0]) &&
-            ((escaped && text.p[0] == '\\') || match_any(mask, text, false) > 0))
+        if (may_begin(mask, text.p[0]) && (text.p[0] == '\\' || match_any(mask, text, false) > 0))
             return true;
     return false;
 }
@@ -213,7 +236,7 @@ static size_t hide(const struct mask *mask, char *text, size_t to, size_t from, 
 
 void mask_text(const struct mask *mask, char *text, size_t *n)
 {
-    if (mask->count > 0 && may_hold(mask, str_range(text, *n), false))
+    if (mask->count > 0 && may_hold(mask, str_range(text, *n)))
         *n = hide(mask, text, 0, 0, *n, false);
 }
 
@@ -282,7 +305,7 @@ bool mask_event(const struct mask *mask, char *text, size_t *n)
     struct str data;
 
     if (mask->count == 0 || !json_member(str_range(text, *n), "data", &data) ||
-        !may_hold(mask, data, true))
+        !may_hold(mask, data))
         return false;
     /* `data` is the event's last member: what follows is the closing brace alone. */
     *n = hide_values(mask, text, (size_t)(data.p - text), *n);

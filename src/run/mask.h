@@ -1,5 +1,5 @@
 /* Secrets' values, so that they can be hidden as *** wherever they would turn up in an event (contract §3).  Matching is on decoded text:
- * no way of escaping in JSON hides a value.  A value of several lines is hidden line by line too, as logs come in lines. */
+ * no way of escaping in JSON hides a value, nor does JSON text inside of a string or a line of a log.  A value of several lines is hidden line by line too, as logs come in lines. */
 #ifndef RUN_MASK_H
 #define RUN_MASK_H
 

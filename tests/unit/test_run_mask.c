@@ -75,6 +75,22 @@ static void values_are_hidden_in_strings(void **state)
     expect("{}", "{}");
 }
 
+/* A program that logs the message it got writes JSON as text, and a secret stands in it with escapes of its own. */
+static void values_are_hidden_in_json_text(void **state)
+{
+    (void)state;
+    learn("pass\"wo\\rd");
+    learn("caf\xc3\xa9 au lait");
+    assert_string_equal(masked_text("{\"v\":\"pass\\\"wo\\\\rd\"}"), "{\"v\":\"***\"}");
+    assert_string_equal(masked_text("{\"v\":\"\\u0070ass\\u0022wo\\u005Crd\"}"), "{\"v\":\"***\"}");
+    assert_string_equal(masked_text("caf\\u00e9 au lait, caf\xc3\xa9 au lait"), "***, ***");
+    assert_string_equal(masked_text("pass\\\"wo\\\\r"), "pass\\\"wo\\\\r");
+    assert_string_equal(masked_text("C:\\dir\\"), "C:\\dir\\");
+    expect("{\"message\":\"{\\\"v\\\":\\\"pass\\\\\\\"wo\\\\\\\\rd\\\"}\"}",
+           "{\"message\":\"{\\\"v\\\":\\\"***\\\"}\"}");
+    expect("{\"message\":\"caf\\\\u00e9 au lait\\\\\"}", "{\"message\":\"***\\\\\"}");
+}
+
 static void a_value_at_the_very_end_of_a_string_is_hidden(void **state)
 {
     (void)state;
@@ -257,12 +273,13 @@ static void a_value_that_is_no_text_is_hidden_as_events_write_it(void **state)
     assert_string_equal(masked_text("a p\xe4ssw\xf6rd"), "a ***");
 }
 
-static void plain_text_is_matched_as_it_is(void **state)
+static void plain_text_keeps_its_own_backslashes(void **state)
 {
     (void)state;
     learn("a\\nb\"c");
     assert_string_equal(masked_text("x a\\nb\"c y"), "x *** y");
-    assert_string_equal(masked_text("x a\\u005cnb\"c y"), "x a\\u005cnb\"c y");
+    assert_string_equal(masked_text("x a\\u005cnb\"c y"), "x *** y");
+    assert_string_equal(masked_text("x a\\\\\\u005cnb y"), "x a\\\\\\u005cnb y");
     assert_string_equal(masked_text(""), "");
     assert_string_equal(masked_text("\\"), "\\");
     assert_string_equal(masked_text("a\\nb"), "a\\nb");
@@ -281,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(values_are_hidden_in_strings),
+        TEST(values_are_hidden_in_json_text),
         TEST(a_value_at_the_very_end_of_a_string_is_hidden),
         TEST(escapes_hide_nothing),
         TEST(every_short_escape_is_known),
@@ -296,7 +314,7 @@ int main(void)
         TEST(the_longest_value_is_hidden),
         TEST(no_character_is_cut_by_a_value_that_is_no_text),
         TEST(a_value_that_is_no_text_is_hidden_as_events_write_it),
-        TEST(plain_text_is_matched_as_it_is),
+        TEST(plain_text_keeps_its_own_backslashes),
         TEST(without_secrets_nothing_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
