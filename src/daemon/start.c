@@ -139,8 +139,10 @@ static bool journal_refused(struct daemon *daemon, enum err err, const char *pat
                       : "; nothing was touched, --salvage goes on without what is lost");
         return end_with(daemon, EXIT_DAMAGED);
     }
-    log_error("journal", "%s: %s: %s", path,
-              report->text[0] != '\0' ? report->text : "cannot be opened", port_last_error());
+    if (report->text[0] != '\0')
+        log_error("journal", "%s", report->text); /* with the system's words */
+    else
+        log_error("journal", "%s: cannot be opened: %s", path, port_last_error());
     return end_with(daemon, EXIT_STORAGE);
 }
 
@@ -205,7 +207,10 @@ static bool open_journal(struct daemon *daemon)
     err = leave_damaged(daemon, damaged);
     if (err != OK)
         return storage_failed(daemon, "cannot write the journal in", path);
-    log_warning("journal", "salvaged: %llu events are missing, %u unfinished runs cannot go on",
+    log_warning("journal",
+                "salvaged: it begins with event %llu, %llu later ones are missing, %u unfinished "
+                "runs cannot go on",
+                (unsigned long long)journal_first_seq(journal),
                 (unsigned long long)daemon->engine.salvage.lost,
                 engine_settle_salvage(&daemon->engine));
     return true;

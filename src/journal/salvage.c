@@ -231,16 +231,35 @@ static enum err copy_segment(struct replay *replay, size_t index, const char *co
     return err;
 }
 
+/* Half a copy is of no use, and the disk may be full of it. */
+static void remove_copy(const struct journal *journal, const char *copy)
+{
+    char path[LIMIT_PATH], name[SEGMENT_NAME_SIZE];
+    for (size_t i = 0; i < journal->segment_count; i++) {
+        struct out out = OUT_ON(path);
+        segment_name(journal->segments[i].number, name);
+        out_format(&out, "%s/%s", copy, name);
+        (void)port_unlink(out_cstr(&out));
+    }
+    (void)port_remove_directory(copy);
+}
+
+/* A directory that is there already is another copy, and stays as it is. */
 static enum err copy_all(struct replay *replay, const char *copy)
 {
+    static const char what[] = "the damaged journal cannot be copied";
     enum err err = port_make_directory(copy, 0700);
-    if (err == ERR_EXISTS)
-        err = OK;
+    if (err != OK)
+        return replay_storage(replay, what, err);
     for (size_t i = 0; err == OK && i < replay->journal->segment_count; i++)
         err = copy_segment(replay, i, copy);
     if (err == OK)
         err = port_sync_directory(copy);
-    return err == OK ? OK : replay_storage(replay, "the damaged journal cannot be copied", err);
+    if (err == OK)
+        return OK;
+    err = replay_storage(replay, what, err);
+    remove_copy(replay->journal, copy);
+    return err;
 }
 
 /* --- all together ---------------------------------------------------------------------------------------------------- */

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import resource
+import subprocess
 
 import pytest
 
-from harness import command, step
+from harness import DAEMON, clean_environment, command, step
 from peers.gateway import Gateway
 from workflows import approve, gate
 
@@ -159,6 +161,32 @@ def test_a_file_with_a_number_far_from_all_others(history, project):
     answer = command("start", "--project-path", project.path, SMALL, "--salvage")
     assert answer.returncode == 5 and "0000060000.log" in answer.stderr and "--salvage" not in answer.stderr, answer
     assert hashes(project) == before and not copies(project)
+
+
+def test_a_copy_that_finds_no_space_leaves_nothing_behind(history, project):
+    """Or each try under a supervisor would leave one more, on a disk that is full."""
+    segment, offset = find(project, "step.completed", history["slow"], "begin")
+    flip(segment, offset + 100)
+    before = hashes(project)
+    for _ in range(2):
+        answer = subprocess.run([DAEMON, "start", "--project-path", project.path, SMALL, "--salvage"], capture_output=True, text=True,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100000, resource.RLIM_INFINITY)),
+                                env=clean_environment(), timeout=60, check=False)
+        assert answer.returncode == 6 and "cannot be copied" in answer.stderr, answer
+        assert not copies(project) and hashes(project) == before
+
+
+def test_a_copy_is_never_written_over(history, project):
+    """The epoch in its name may come again where daemon.json was removed."""
+    segment, offset = find(project, "step.completed", history["slow"], "begin")
+    flip(segment, offset + 100)
+    epoch = project.read(".charter/daemon.json")["epoch"]
+    old = project.file(f".charter/journal.damaged-{epoch + 1}")
+    old.mkdir()
+    (old / "0000000001.log").write_text("precious")
+    answer = command("start", "--project-path", project.path, SMALL, "--salvage")
+    assert answer.returncode == 6 and "cannot be copied" in answer.stderr, answer
+    assert (old / "0000000001.log").read_text() == "precious" and len(list(old.iterdir())) == 1
 
 
 @pytest.mark.parametrize("what", ["head", "half", "garbage"])
