@@ -82,7 +82,7 @@ int cli_lost(struct cli *cli, enum err err)
 }
 
 /* What to do about a refusal, by its code; "" where the message says it all. */
-static const char *advice(int64_t code, struct str what)
+static const char *advice(int64_t code, struct str what, bool has_file)
 {
     switch (code) {
     case RPC_NOT_FOUND:
@@ -90,7 +90,9 @@ static const char *advice(int64_t code, struct str what)
                : json_string_is(what, "run")    ? "; `charter runs list` shows what there is"
                                                 : "";
     case RPC_INVALID_INPUT:
-        return "; `charter workflows show` tells what a workflow takes";
+        /* A file's line is named: what is wrong stands there, and not in what was given. */
+        return has_file ? "; mend it, then try `charter-daemon check`"
+                        : "; `charter workflows show` tells what a workflow takes";
     case RPC_INVALID_PLAN:
     case RPC_UNRESOLVED_INTEGRATION:
         return "; mend it, then try `charter-daemon check`";
@@ -199,7 +201,7 @@ int cli_refused(struct cli *cli, struct str error)
     };
     struct refusal refusal = {0};
     struct json_field_error problem;
-    struct str what = STR_NONE;
+    struct str what = STR_NONE, file;
     char line[1200];
     struct out out = OUT_ON(line);
 
@@ -216,7 +218,7 @@ int cli_refused(struct cli *cli, struct str error)
     add_text(cli, &out, "", refusal.message);
     add_data(cli, &out, refusal.message, refusal.data);
     (void)json_member(refusal.data, "what", &what);
-    out_text(&out, advice(refusal.code, what));
+    out_text(&out, advice(refusal.code, what, json_member(refusal.data, "file", &file)));
     out_format(&out, " (%lld)", (long long)refusal.code);
     cli_error("%s", out_cstr(&out));
     return CLI_REFUSED;

@@ -418,6 +418,10 @@ static void begin_upgrade(struct connect *connect)
     if (connect->with_token &&
         !read_secret(connect, &connect->token, buffer, sizeof buffer, &token))
         return;
+    if (connect->with_token && connect->request.token_file[0] != '\0' && token.n == 0) {
+        fail(connect, CONNECT_TOKEN, "the token file %.200s is empty", connect->token.path);
+        return;
+    }
     if (!is_token(token)) {
         port_wipe(buffer, sizeof buffer);
         fail(connect, CONNECT_TOKEN,

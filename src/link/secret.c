@@ -1,6 +1,8 @@
 /* Owns no state but the caller's. */
 #include "link/secret.h"
 
+#include "base/limits.h"
+
 #include <string.h>
 
 void secret_look(struct secret *secret)
@@ -22,6 +24,42 @@ enum err secret_read(struct secret *secret, char *buffer, size_t size, struct st
     if (err == OK)
         *text = str_trim(str_range(buffer, got));
     return err;
+}
+
+#define SECRET_SHORTEST 4  /* bytes; what is shorter would be found in every other word */
+#define SECRET_BEGINNING 8 /* bytes that are as good as all of it: texts of peers are cut */
+
+static void hide(struct str secret, char *text)
+{
+    size_t length = strlen(text);
+
+    if (secret.n < SECRET_SHORTEST)
+        return;
+    for (size_t at = 0; at < length; at++) {
+        size_t n = 0;
+        while (n < secret.n && at + n < length && text[at + n] == secret.p[n])
+            n++;
+        if (n < secret.n && n < SECRET_BEGINNING)
+            continue;
+        memcpy(text + at, "***", 3);
+        memmove(text + at + 3, text + at + n, length - at - n + 1);
+        length -= n - 3;
+        at += 2;
+    }
+}
+
+void secret_hide(const char *path, char *text)
+{
+    char buffer[LIMIT_TOKEN];
+    struct secret secret = {.path = path};
+    struct str whole, user, password;
+
+    if (secret_read(&secret, buffer, sizeof buffer, &whole) == OK) {
+        hide(whole, text);
+        if (str_cut(whole, ':', &user, &password))
+            hide(password, text);
+    }
+    port_wipe(buffer, sizeof buffer);
 }
 
 bool secret_has_changed(const struct secret *secret)

@@ -36,6 +36,9 @@ static void set_error(struct link *link, const char *format, va_list args)
     if (out.overflow)
         out.n = out.cap - 1; /* what fits has been written */
     out_cstr(&out);
+    /* Peers' words are among them, and a peer may repeat what it was sent. */
+    secret_hide(link->options.token_file, link->last_error);
+    secret_hide(link->options.proxy.credentials_file, link->last_error);
 }
 
 void link_set_error(struct link *link, const char *format, ...)

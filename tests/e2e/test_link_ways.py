@@ -693,3 +693,26 @@ def test_a_reset_during_the_handshake_is_told(project, daemon_of):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         error(daemon, "the opening handshake failed: Connection reset")
+
+
+@pytest.mark.parametrize("said", ["{token}", "Bearer {token}", "you sent Authorization: Bearer {token}, which we do not know",
+                                  "x" * 140 + "{token}"], ids=["alone", "bearer", "amid", "cut"])
+def test_a_token_that_the_gateway_repeats_is_hidden(project, daemon_of, token, said):
+    secret = "tok-" + "0123456789abcdef" * 4
+    token.write_text(secret + "\n")
+    with Gateway() as gateway:
+        gateway.refuse(500, (), said.format(token=secret).encode() + b"\n")
+        daemon = daemon_of(project, "--gateway", gateway.url, "--token-file", token)
+        assert sent_token(gateway) or waiting(daemon)
+        assert "***" in error(daemon, "500")
+        assert secret[:8] not in error(daemon, "500") and secret[:8] not in pathlib.Path(daemon.log).read_text()
+
+
+def test_an_empty_token_file_is_named(project, daemon_of, token, gateway):
+    token.write_text("\n")
+    daemon = daemon_of(project, "--gateway", gateway.url, "--token-file", token)
+    error(daemon, "token file", "is empty")
+    assert not gateway.dials
+    token.write_text("t0ken\n")
+    gateway.wait_connected()
+    assert sent_token(gateway) == ["Bearer t0ken"]
