@@ -386,10 +386,13 @@ test: ## everything that must pass, and the count
 unit: $(UNIT_PROGRAMS) ## tests of single files, with cmocka
 	@$(TESTS) unit --result $(RESULTS)/unit $(if $(WRAP),--wrap '$(WRAP)' --timeout 900) $(UNIT_PROGRAMS)
 
+# Most of what they do is wait, for deadlines and for each other: several files at a time, where pytest-xdist is there.
+E2E_JOBS ?= 4
+e2e_jobs = $(if $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo y),-n $(E2E_JOBS) --dist loadfile)
 # E2E_BUILD: programs that stand in for those of $(B), with the same names.
 e2e: all test-programs ## tests of whole programs, with pytest; PYTEST_ARGS= selects
 	@mkdir -p $(RESULTS); rm -f $(RESULTS)/e2e.xml; rc=0; \
-	BUILD=$(abspath $(or $(E2E_BUILD),$(B))) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider \
+	BUILD=$(abspath $(or $(E2E_BUILD),$(B))) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider $(e2e_jobs) \
 		--junitxml=$(RESULTS)/e2e.xml $(PYTEST_ARGS) tests/e2e </dev/null || rc=$$?; \
 	$(TESTS) junit --status $$rc --result $(RESULTS)/e2e $(RESULTS)/e2e.xml
 

@@ -13,6 +13,13 @@ import pytest
 from harness import DAEMON, Closed, Daemon, Project, wait_until
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests print is worth reading when they pass as well: seeds, counts, what was measured."""
+    for report in terminalreporter.stats.get("passed", []):
+        if report.when == "call" and report.capstdout.strip():
+            terminalreporter.write_line(f"{report.nodeid.split('/')[-1]}: {report.capstdout.strip()}")
+
+
 @pytest.fixture
 def places():
     """Makes short temporary directories, because the address of a socket is short."""

@@ -58,7 +58,7 @@ def shared_kib(pid):
                if line.startswith(("Private_Dirty:", "Private_Clean:")))
 
 
-def test_the_reconnects_of_a_fleet_spread_over_the_window(capsys):
+def test_the_reconnects_of_a_fleet_spread_over_the_window():
     seed = int(os.environ.get("TEST_SEED", time.time_ns() % 1_000_000))
     with Gateway() as gateway, fleet(gateway, seed) as daemons:
         gateway.wait(lambda: len([c for c in gateway.connections if c.ready]) == FLEET, 120, "the fleet is there")
@@ -72,9 +72,8 @@ def test_the_reconnects_of_a_fleet_spread_over_the_window(capsys):
         for wait in waits:
             bins[min(int(wait * BINS / WINDOW_S), BINS - 1)] += 1
         gateway.wait(lambda: len([c for c in gateway.connections if c.closed_at is None and c.ready]) == FLEET, 60, "all are connected")
-        with capsys.disabled():
-            print(f"\nfleet: {FLEET} daemons, seed {seed}, window {WINDOW_S} s, back within {took:.1f} s, bins {bins}, "
-                  f"{sum(shared_kib(one.pid) for one in daemons) // FLEET} KiB private each")
+        print(f"fleet: {FLEET} daemons, seed {seed}, window {WINDOW_S} s, back within {took:.1f} s, bins {bins}, "
+              f"{sum(shared_kib(one.pid) for one in daemons) // FLEET} KiB private each")
         assert max(bins) <= 2 * FLEET / BINS, bins
         assert max(waits) <= WINDOW_S + 5
         assert not gateway.violations
