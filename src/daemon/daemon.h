@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "daemon/identity.h"
+#include "daemon/notify.h"
 #include "daemon/options.h"
 #include "journal/journal.h"
 #include "link/session.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct link_options link_options;
     struct control control;
     struct rpc_dispatcher dispatcher;
+    struct notify notify;
 
     int64_t started_ms; /* monotonic */
     bool crashed;       /* the daemon before this one did not say that it stopped */

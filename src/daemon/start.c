@@ -291,6 +291,8 @@ bool daemon_start(struct daemon *daemon)
     memcpy(daemon->project.root, daemon->options.project_path, sizeof daemon->project.root);
     daemon->lock_fd = -1;
     daemon->stop_at_ms = -1;
+    notify_start(&daemon->notify, port_environment("NOTIFY_SOCKET"),
+                 port_environment("WATCHDOG_USEC"), port_environment("WATCHDOG_PID"), port_pid());
     if (port_signals_start() != OK)
         return storage_failed(daemon, "signals", "");
     loop_start(&daemon->loop);
@@ -337,5 +339,6 @@ bool daemon_start(struct daemon *daemon)
     log_info("daemon", "charter-daemon %s is ready: project %s at %s, pid %lld%s", CHARTER_VERSION,
              daemon->project.name, daemon->project.root, (long long)port_pid(),
              daemon->link_options.url_count == 0 ? ", without a gateway" : "");
+    daemon->notify.phase = NOTIFY_READY;
     return true;
 }

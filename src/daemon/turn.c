@@ -3,6 +3,7 @@
 #include "daemon/daemon.h"
 
 #include "base/log.h"
+#include "link/state.h"
 #include "port.h"
 
 #include <string.h>
@@ -18,6 +19,7 @@ static int64_t longest_wait(const struct daemon *daemon)
     int64_t next = earlier(engine_next_ms(&daemon->engine), control_next_ms(&daemon->control));
 
     next = earlier(next, journal_due_ms(&daemon->journal));
+    next = earlier(next, notify_next_ms(&daemon->notify));
     if (daemon->phase == DAEMON_DRAINING || daemon->phase == DAEMON_ENDING)
         next = earlier(next, daemon->stop_at_ms);
     if (next < 0)
@@ -76,6 +78,20 @@ static void storage_failed(struct daemon *daemon)
     daemon->phase = DAEMON_DONE;
 }
 
+static void tell_manager(struct daemon *daemon, int64_t now_ms)
+{
+    const struct run_table *table = &daemon->engine.table;
+
+    daemon->notify.status =
+        (struct notify_status){.executing = table->in_flight,
+                               .waiting = table->count - table->in_flight,
+                               .waits_for_space = daemon->waits_for_space,
+                               .gateway = daemon->link_options.url_count == 0
+                                              ? NULL
+                                              : link_state_name(link_state(&daemon->link))};
+    notify_tell(&daemon->notify, now_ms);
+}
+
 #define HOLD_MS 1000
 
 bool daemon_wait_for_space(void *context)
@@ -87,7 +103,11 @@ bool daemon_wait_for_space(void *context)
         log_error("journal", "it cannot be written: %s; everything waits until it can",
                   port_last_error());
     daemon->waits_for_space = true;
-    (void)port_wait(NULL, 0, HOLD_MS, &signals);
+    /* It is not dead while it waits: no manager must kill it for that. */
+    int64_t now_ms = port_monotonic_ms();
+    tell_manager(daemon, now_ms);
+    int64_t next_ms = earlier(now_ms + HOLD_MS, notify_next_ms(&daemon->notify));
+    (void)port_wait(NULL, 0, next_ms > now_ms ? next_ms - now_ms : 0, &signals);
     return signals.terminate == 0;
 }
 
@@ -125,6 +145,7 @@ void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_
              engine_is_executing(&daemon->engine) ? "; executing steps have their grace time" : "");
     (void)str_copy(str_of(reason), daemon->stop_reason, sizeof daemon->stop_reason);
     daemon->phase = DAEMON_DRAINING;
+    daemon->notify.phase = NOTIFY_STOPPING;
     daemon->stop_at_ms = grace_ms < 0 ? -1 : daemon->loop.now_ms + grace_ms;
     engine_stop(&daemon->engine, false);
     loop_wake(&daemon->loop);
@@ -197,6 +218,7 @@ void daemon_turn(struct daemon *daemon)
     engine_act(&daemon->engine); /* last, as it waits for every exec: nobody's answer should */
     daemon_retain(daemon);
     close_when_said(daemon);
+    tell_manager(daemon, daemon->loop.now_ms);
     if (daemon->journal.urgent)
         loop_wake(
             &daemon->loop); /* acting has appended something: it has a commit of its own coming */
