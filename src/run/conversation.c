@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define SPARED_BYTES 512 /* a value that is hardly longer than an artifact's reference */
+
 /* --- notifications --------------------------------------------------------------------------------------------------- */
 
 void process_log(struct engine *engine, struct process *process, const char *stream,
@@ -146,6 +148,7 @@ static void take_value(struct engine *engine, struct process *process, char firs
     struct out value = OUT_ON(engine->scratch.value);
     if (strcmp(wanted, "artifact") != 0 && length <= LIMIT_INLINE_VALUE &&
         run->inline_bytes + length <= LIMIT_RUN_VALUES &&
+        (length <= SPARED_BYTES || !pressure_is_live(engine)) &&
         intake_read(&process->intake, from, length, &value) == OK &&
         json_check(out_view(&value), LIMIT_VALUE_DEPTH, NULL) == OK) {
         engine_step_value(engine, process, out_view(&value), STR_NONE);

@@ -413,12 +413,14 @@ void engine_let_in(struct engine *engine, struct run *run);
 /* --- a journal that gets full (run/pressure.c) ------------------------------------------------------------------------- */
 
 bool pressure_drops_logs(const struct engine *engine);
-bool pressure_refuses_runs(const struct engine *engine);
+bool pressure_refuses_runs(struct engine *engine);
+/* Unfinished runs need half of the limit: no more runs, and values that are not small become artifacts. */
+bool pressure_is_live(struct engine *engine);
 /* Whether only the reserve is left: then integrations are not read, until there is space again. */
 bool pressure_holds(struct engine *engine);
 /* What gives way now: "none", "logs_dropped", "runs_refused" (and logs dropped), both for "no_space" (no segment can be begun),
  * or "integrations_wait" as well. */
-const char *pressure_name(const struct engine *engine);
+const char *pressure_name(struct engine *engine);
 /* True: this log or progress of `bytes` bytes is not to be written; it has been counted. */
 bool pressure_drop(struct engine *engine, struct run *run, size_t bytes);
 /* Says events.dropped when the pressure has gone, the run ends, or from time to time. */

@@ -13,10 +13,17 @@ bool pressure_drops_logs(const struct engine *engine)
     return journal->cramped || journal_bytes(journal) > journal->limit / 4 * 3;
 }
 
-bool pressure_refuses_runs(const struct engine *engine)
+/* What unfinished runs need is carried on and on and frees nothing; did it fill the journal, they could not end either. */
+bool pressure_is_live(struct engine *engine)
+{
+    return engine_live_bytes(engine) > engine->journal->limit / 2;
+}
+
+bool pressure_refuses_runs(struct engine *engine)
 {
     const struct journal *journal = engine->journal;
-    return journal->cramped || journal_bytes(journal) > journal->limit / 16 * 15;
+    return journal->cramped || journal_bytes(journal) > journal->limit / 16 * 15 ||
+           pressure_is_live(engine);
 }
 
 /* What is left of the space that was reserved when no more could be had, or of the limit: endings, decisions, cancels and a
@@ -51,7 +58,7 @@ bool pressure_holds(struct engine *engine)
     return holds;
 }
 
-const char *pressure_name(const struct engine *engine)
+const char *pressure_name(struct engine *engine)
 {
     return engine->held                    ? "integrations_wait"
            : engine->journal->cramped      ? "no_space"

@@ -55,8 +55,11 @@ static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
         return false;
     rpc_error_set(
         &error, RPC_JOURNAL_FULL,
-        "the journal is nearly full: %lld of %lld bytes; new runs are taken when the gateway has acknowledged events",
-        (long long)journal_bytes(engine->journal), (long long)engine->journal->limit);
+        "the journal is nearly full: %lld of %lld bytes, and unfinished runs need %lld of them; new runs are taken when %s",
+        (long long)journal_bytes(engine->journal), (long long)engine->journal->limit,
+        (long long)engine_live_bytes(engine),
+        pressure_is_live(engine) ? "some of them have ended"
+                                 : "the gateway has acknowledged events");
     struct out data = OUT_ON(error.data);
     struct json_writer w = json_writer(&data);
     json_object(&w);

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from harness import DAEMON, RpcError, step, wait_until
+from harness import DAEMON, ENDINGS, RpcError, step, wait_until
 from peers.gateway import Gateway
 from workflows import approve, gate
 
@@ -166,12 +166,17 @@ def test_when_only_the_reserve_is_left_integrations_wait(project, daemon_of):
     """The limit holds whatever the runs have to say; the daemon answers, decides and cancels; after the acks all go on by themselves."""
     project.workflow("big", [step("first", {"wait": "go"}, value=1)] + [step(f"s{number}", {"big": 12000}) for number in range(5)],
                      inputs={"text": {"type": "string"}})
+    project.workflow("ended", [step(f"s{number}", {"big": 12000}) for number in range(3)])
     with Gateway() as gateway:
         gateway.hold_acks()
         daemon = daemon_of(project, SMALL, "--gateway", gateway.url)
-        runs = [daemon.start_run("big", {"text": "t" * 9000}) for _ in range(32)]
+        runs = [daemon.start_run("big", {"text": "t" * 9000}) for _ in range(14)]
         for run in runs:
             daemon.wait_event("run.started", run)
+        fillers = set()
+        with pytest.raises(RpcError):
+            while True:
+                fillers.add(daemon.run("ended").id)
         project.touch("go")
         wait_until(lambda: status(daemon)["pressure"] == "integrations_wait", "the limit is reached")
         assert status(daemon)["bytes"] <= status(daemon)["limit"] and status(daemon)["first_seq"] == 1
@@ -183,10 +188,43 @@ def test_when_only_the_reserve_is_left_integrations_wait(project, daemon_of):
         for run in runs:
             gateway.wait_ended(run)
         assert [event["run_id"] for event in gateway.events("run.cancelled")] == [open_runs[0]]
-        assert {event["run_id"] for event in gateway.events("run.succeeded")} == set(runs) - {open_runs[0]}
+        assert {event["run_id"] for event in gateway.events("run.succeeded")} == (set(runs) | fillers) - {open_runs[0]}
         last = status(daemon)["last_seq"]
         gateway.wait(lambda: gateway.events()[-1]["seq"] >= last, what="the whole stream")
         assert [event["seq"] for event in gateway.events()] == list(range(1, len(gateway.events()) + 1))
+
+
+def test_what_unfinished_runs_need_cannot_fill_the_journal(project, daemon_of):
+    """It is carried on and frees nothing: before it is too much, values become artifacts and new runs are refused; all runs end."""
+    project.workflow("inputs", [gate("review"), step("one", value="${{ inputs.text }}")], inputs={"text": {"type": "string"}})
+    project.workflow("values", [step("first", {"wait": "go"}, value=1)] + [step(f"s{number}", {"big": 14000}) for number in range(4)] +
+                     [gate("review"), step("last", value="${{ outputs.s3 }}")])
+    daemon = daemon_of(project, SMALL)
+    limit = status(daemon)["limit"]
+    runs = [daemon.start_run("values") for _ in range(32)]
+    project.touch("go")
+    for run in runs:
+        daemon.wait_event("run.waiting", run)
+    assert limit // 2 < status(daemon)["bytes"] < limit // 4 * 3
+    error = daemon.refused("run.start", {"workflow_id": "values", "inputs": {}})
+    assert error.code == -32012 and "ended" in error.message
+    with daemon.client() as client:
+        client.call("run.events", {"after": status(daemon)["last_seq"], "follow": True})
+        for run in runs:
+            approve(daemon, run)
+            while (event := client.next_event())["type"] not in ENDINGS:
+                pass
+            assert (event["run_id"], event["type"]) == (run, "run.succeeded")
+    for _ in range(64):
+        try:
+            daemon.start_run("inputs", {"text": "t" * 14000})
+        except RpcError as error:
+            assert error.code == -32012 and "ended" in error.message
+            break
+    for row in daemon.call("runs.list", {"limit": 100, "status": "waiting"})["runs"]:
+        approve(daemon, row["run_id"])
+    wait_until(lambda: daemon.call("daemon.status")["runs"] == {"active": 0, "waiting": 0, "queued": 0}, "all runs have ended")
+    wait_until(lambda: status(daemon)["pressure"] == "none", "room in the journal")
 
 
 def test_a_start_reads_only_what_follows_the_newest_checkpoint(project, daemon_of):
