@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What the daemon costs, beside what the same cannot cost less than: every row is measured here and now, and so is the floor beside it.
 
-    run.py BUILD WIDE [SECTION...]        sections: events wear handoff startup spawn steps memory text idle link (default: all)
+    run.py BUILD WIDE [SECTION...]        sections: events wear handoff startup spawn steps neighbour memory text idle link (default: all)
 
 BUILD holds charter-daemon and bench/; WIDE holds a charter-daemon with 64 runs in flight and 64 steps executing.  Works in a temporary directory
 ($TMPDIR: it should be on the disk that matters) and takes about three minutes on a quiet machine.  Times of the processor are the daemon's alone, from
@@ -125,6 +125,21 @@ class Daemon:
             lines.write(b'{"jsonrpc":"2.0","id":1,"method":"daemon.status"}\n')
             lines.flush()
             return json.loads(lines.readline())["result"]
+
+    def cancel_all(self):
+        """Ends what does not end by itself, and waits for that."""
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
+            connection.connect(str(self.project.socket))
+
+            def call(method, **params):
+                lines.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+                lines.flush()
+                return json.loads(lines.readline())["result"]
+            for run in call("runs.list", limit=100)["runs"]:
+                if run["ended_at"] is None:
+                    call("run.cancel", run_id=run["run_id"])
+            while any(run["ended_at"] is None for run in call("runs.list", limit=100)["runs"]):
+                time.sleep(0.02)
 
     def follow(self, workflow, runs, *gate):
         """wall_us, events, bytes and the processor's time of that many runs."""
@@ -319,6 +334,32 @@ def bench_steps(base):
     row("processor a step of the daemon", cpu / SPAWN_STEPS, "us")
 
 
+def bench_neighbour(base):
+    """One integration writes logs as fast as it can, all the time; what others notice of it."""
+    project = Project(base, "neighbour")
+    project.workflow("shared", [], SPAWN_STEPS)
+    project.workflow("flood", [2_000_000_000])
+    heading("one flooding neighbour", "A run of 40 steps that do nothing, alone and beside an integration that writes logs without an end.",
+            "The flood takes one of the two processors itself; the floor is the run alone.")
+    alone, beside, flooded = [], [], []
+    with Daemon(project) as daemon:
+        for _ in range(ROUNDS):
+            alone.append(daemon.follow("shared", 1))
+            flood = subprocess.Popen([str(BUILD / "bench" / "follow"), str(project.socket), "flood", "1"], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL)
+            before, begun = daemon.status()["journal"]["last_seq"], time.monotonic()
+            while daemon.status()["journal"]["last_seq"] < before + 1000:
+                time.sleep(0.01)
+            beside.append(daemon.follow("shared", 1))
+            flooded.append((daemon.status()["journal"]["last_seq"] - before) / (time.monotonic() - begun))
+            flood.kill()
+            flood.wait()
+            daemon.cancel_all()
+    floor = median_of(alone)[0] / SPAWN_STEPS
+    row("a step beside the flood", median_of(beside)[0] / SPAWN_STEPS, "us", floor, "a step alone")
+    row("events of the flood meanwhile", statistics.median(flooded), "/s")
+
+
 def bench_memory(base):
     project = Project(base, "memory")
     project.workflow("noop", [])
@@ -419,7 +460,7 @@ def print_table():
 
 
 def main():
-    sections = {"events": bench_events, "wear": bench_wear, "handoff": bench_handoff, "startup": bench_startup, "spawn": bench_spawn, "steps": bench_steps,
+    sections = {"events": bench_events, "wear": bench_wear, "handoff": bench_handoff, "startup": bench_startup, "spawn": bench_spawn, "steps": bench_steps, "neighbour": bench_neighbour,
                 "memory": bench_memory, "text": bench_text, "idle": bench_idle, "link": bench_link}
     chosen = sys.argv[3:] or list(sections)
     if any(name not in sections for name in chosen):
