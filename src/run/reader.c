@@ -62,10 +62,12 @@ static void take_bytes(struct engine *engine, struct process *process, struct st
             process_broke(engine, process, FAILURE_PROTOCOL, "its line is no JSON: %s at byte %llu",
                           scan->check.reason != NULL ? scan->check.reason : "it ends too early",
                           (unsigned long long)scan->check.offset);
+        } else if (err == ERR_INVALID && scan->duplicate >= 0) {
+            const struct json_scan_path *twice = &scan->paths[scan->duplicate];
+            process_broke(engine, process, FAILURE_PROTOCOL, "the member \"%s\"%s is given twice",
+                          twice->outer, twice->inner == NULL ? "" : ", or one in it,");
         } else if (err == ERR_INVALID) {
-            process_broke(engine, process, FAILURE_PROTOCOL,
-                          scan->duplicate >= 0 ? "a member is given twice"
-                                               : "a message is an object");
+            process_broke(engine, process, FAILURE_PROTOCOL, "a message is an object");
         } else if (err != OK) {
             process_broke(engine, process, FAILURE_TOO_LARGE, "its line cannot be kept: %s",
                           port_last_error());

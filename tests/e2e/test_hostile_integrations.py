@@ -43,7 +43,7 @@ CASES = {
     "garbage": ("protocol", "no JSON"), "binary_garbage": ("protocol", "no JSON"), "nul": ("protocol", "no JSON"), "nul_alone": ("protocol", "no JSON"),
     "invalid_utf8": ("protocol", "UTF-8"), "bom_in_the_middle": ("protocol", "no JSON"), "deep_nesting": ("protocol", "nest"),
     "wrong_id": ("protocol", '"7"'), "number_for_id": ("protocol", "id 2"), "null_id": ("protocol", "null"), "two_answers": ("protocol", "two answers"),
-    "answer_and_error": ("protocol", ""), "member_twice": ("protocol", "twice"), "value_and_artifact": ("protocol", "both"),
+    "answer_and_error": ("protocol", ""), "member_twice": ("protocol", 'the member "id" is given twice'), "value_and_artifact": ("protocol", "both"),
     "neither_value_nor_artifact": ("protocol", "neither"), "result_is_a_text": ("protocol", ""), "a_request": ("protocol", "daemon.stop"),
     "a_batch": ("protocol", "object"), "log_too_large": ("too_large", "only results"), "error_without_form": ("protocol", ""),
     "endless_logs": TIMES_OUT, "endless_stderr": TIMES_OUT, "endless_blank_lines": TIMES_OUT,
