@@ -165,8 +165,10 @@ static size_t match(struct str inside, struct str value, int layers)
             return 0;
         if (layers == 0)
             utf8[0] = inside.p[at];
+        else if (layers == 1)
+            raw = decode(str_from(inside, at), utf8, &n);
         else
-            raw = (layers == 1 ? decode : decode_twice)(str_from(inside, at), utf8, &n);
+            raw = decode_twice(str_from(inside, at), utf8, &n);
         if (n > value.n - matched || memcmp(utf8, value.p + matched, n) != 0)
             return 0;
         at += raw;
