@@ -97,7 +97,7 @@ kconfig  = cd $(B) && srctree=$(CURDIR)
 AUTOCONF := $(B)/include/autoconf.h
 
 # These goals work without a configuration; some of them make one.
-BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot check musl-same
+BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot check
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -456,10 +456,6 @@ musl-chroot: ## the programs of `make musl` in a folder with nothing but a stati
 	+@$(sub) musl
 	@$(TESTS) tap --result $(RESULTS)/musl-chroot -- tests/musl/chroot $(MUSL_B)
 
-.PHONY: musl-same
-musl-same: ## two copies of the sources in different folders give the same programs, byte for byte
-	@MAKE='$(MAKE)' DEPS_CACHE='$(DEPS_CACHE)' $(TESTS) tap --result $(RESULTS)/musl-same -- tests/musl/same $(abspath $(B))/same $(TARGET)
-
 # What was built for another machine is run by qemu-user on this one: every unit test, and of the
 # end-to-end tests those that need nothing that it lacks (tests/musl/check names them).
 .PHONY: check check-built
@@ -468,7 +464,7 @@ check: ## unit and some end-to-end tests of TARGET=, under qemu-user
 	+@$(sub) musl
 	+@$(musl_make) check-built
 check-built: all unit-programs test-programs
-	@PYTHON='$(PYTHON)' PYTEST_ARGS='$(PYTEST_ARGS)' tests/musl/check $(TARGET) $(B) $(filter-out %_fault_%,$(UNIT_PROGRAMS))
+	@PYTHON='$(PYTHON)' PYTEST_ARGS='$(PYTEST_ARGS)' tests/musl/check $(TARGET) $(B) $(UNIT_PROGRAMS)
 
 # --- style and rules -----------------------------------------------------------------------
 
