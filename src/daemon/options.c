@@ -25,7 +25,8 @@ const char options_help[] =
     "charter-daemon: runs Charter workflows of one project\n"
     "\n"
     "  charter-daemon start [--project-path DIR] [--gateway URL]... [--token-file FILE] [--background]\n"
-    "                       [--tls-FLAG VALUE]... [--log-level error|warning|info|debug] [--log-format text|json]\n"
+    "                       [--proxy URL|none] [--tls-FLAG VALUE]... [--reconnect-ms A,B] [--journal-kib N] [--salvage]\n"
+    "                       [--log-level error|warning|info|debug] [--log-format text|json]\n"
     "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n" VERIFY_HELP
     "  charter-daemon limits                        prints what memory is reserved for what\n"
     "  charter-daemon --version | --help\n"

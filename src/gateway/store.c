@@ -49,6 +49,10 @@ static const char *const upgrades[STORE_FORMAT - 1] = {
     "ALTER TABLE daemons DROP COLUMN head_seq; ALTER TABLE daemons DROP COLUMN head_sha256;",
 };
 
+/* A run of that id and daemon whose run.created has been seen. */
+#define EARLIER_RUN                                                                                \
+    "(SELECT key FROM runs WHERE run_id = ?1 AND daemon = ?2 AND created_at IS NOT NULL)"
+
 #define DAEMON_COLUMNS                                                                             \
     "SELECT d.key, id, previous_id, project, version, epoch, last_seen, message_bytes, acked,"     \
     " command_seq, h.seq, h.sha256, c.seq, c.kept, c.named, c.recorded FROM daemons d"             \
@@ -94,6 +98,9 @@ static const char *const texts[SQL_STATEMENTS] = {
         "INSERT INTO runs(run_id, daemon, status) VALUES(?, ?, 'running') RETURNING key",
     [SQL_RUN_ANNOUNCE] =
         "INSERT OR IGNORE INTO runs(run_id, daemon, status) VALUES(?, ?, 'queued')",
+    [SQL_RUN_FORGET_EVENTS] = "UPDATE events SET run = NULL, n = NULL WHERE run = " EARLIER_RUN,
+    [SQL_RUN_FORGET_STEPS] = "DELETE FROM steps WHERE run = " EARLIER_RUN,
+    [SQL_RUN_FORGET] = "DELETE FROM runs WHERE key = " EARLIER_RUN,
     [SQL_RUN_CREATED] = "UPDATE runs SET workflow_id = ?2, labels = ?3, created_at = ?4,"
                         " status = CASE WHEN started_at IS NULL AND ended_at IS NULL THEN 'queued'"
                         " ELSE status END WHERE key = ?1",

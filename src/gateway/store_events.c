@@ -123,6 +123,20 @@ static enum err find_run(struct store *store, int64_t daemon_key, const char *ru
     return OK;
 }
 
+/* A daemon may use the id of a run again that it retains no longer: the newest is the one that is asked for.  The earlier one's events stay in
+ * the stream. */
+static enum err forget_earlier(struct store *store, int64_t daemon_key, const char *run_id)
+{
+    enum err err = store_execute(store, SQL_RUN_FORGET_EVENTS, "ti", run_id, daemon_key);
+
+    if (err == OK)
+        err = store_execute(store, SQL_RUN_FORGET_STEPS, "ti", run_id, daemon_key);
+    if (err == OK)
+        err = store_execute(store, SQL_RUN_FORGET, "ti", run_id, daemon_key);
+    store->run_key = 0;
+    return err;
+}
+
 enum err store_append_begin(struct store *store)
 {
     return store_begin(store);
@@ -133,7 +147,9 @@ enum err store_append(struct store *store, int64_t daemon_key, const struct stor
     int64_t run_key = 0;
     enum err err = OK;
 
-    if (event->run_id[0] != '\0' && event->n > 0)
+    if (event->n == 1 && strcmp(event->type, "run.created") == 0)
+        err = forget_earlier(store, daemon_key, event->run_id);
+    if (err == OK && event->run_id[0] != '\0' && event->n > 0)
         err = find_run(store, daemon_key, event->run_id, &run_key);
     if (err == OK)
         err = store_execute(store, SQL_EVENT_ADD, "iiiitts", daemon_key, event->seq, run_key,

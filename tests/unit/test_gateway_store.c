@@ -277,6 +277,34 @@ static void status_follows_the_events(void **state)
     store_close(store);
 }
 
+static void a_run_id_that_comes_again_is_the_newest_run(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"run.created", "run.started", "step.started",
+                                        "step.completed", "run.succeeded"};
+    struct store *store = open_store();
+    int64_t daemon = say_hello(store, "d", 0, 0), first, second;
+    struct seen seen = {0, ""}, events = {0, ""};
+
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(store_append_begin(store), OK);
+        assert_int_equal(add_event(store, daemon, i + 1, "x", i % 5 + 1, types[i % 5],
+                                   i % 5 == 2 || i % 5 == 3 ? "s" : "", "{}"),
+                         OK);
+        assert_int_equal(commit(store, daemon, i + 1, 0, ""), OK);
+        if (i == 4)
+            assert_int_equal(store_run_find(store, "x", daemon, &first), OK);
+    }
+    assert_int_equal(store_run_find(store, "x", 0, &second), OK);
+    assert_true(second > first); /* and the newest of the list */
+    assert_int_equal(store_run_get(store, second, see_run, &seen), OK);
+    assert_string_equal(seen.text, "x=running ");
+    assert_int_equal(store_run_events(store, second, 0, 100, see_event, &events), OK);
+    assert_string_equal(events.text, "1:run.created 2:run.started ");
+    assert_int_equal(acked_of(store, "d"), 7); /* the stream has all of them */
+    store_close(store);
+}
+
 static bool see_command(void *context, const struct store_command *command)
 {
     struct seen *seen = context;
@@ -405,6 +433,7 @@ int main(void)
         TEST(hello_keeps_acked_and_raises_the_counter),
         TEST(runs_are_listed_newest_first_and_filtered),
         TEST(status_follows_the_events),
+        TEST(a_run_id_that_comes_again_is_the_newest_run),
         TEST(the_first_head_of_an_event_is_kept),
         TEST(commands_keep_their_keys_and_order),
         TEST(foreign_files_are_refused),
