@@ -144,7 +144,10 @@ class Battle:
     def look_for_files(self):
         """What stands in the folders of ended runs besides what belongs there."""
         for name in [name for name, left in self.left.items() if left]:
-            names = os.listdir(self.project.path / ".charter" / "runs" / self.runs[name]["run_id"])
+            try:
+                names = os.listdir(self.project.path / ".charter" / "runs" / self.runs[name]["run_id"])
+            except FileNotFoundError:  # a hundred newer runs have ended since
+                names = []
             self.left[name] = sorted(set(names) - {"plan.json", "files", "artifacts"})
         return [name for name, left in self.left.items() if left]
 

@@ -79,10 +79,18 @@ static void open_trace(void)
     __real_close(fd);
 }
 
+/* A sanitizer's runtime calls us while it sets itself up, and nothing works yet. */
+static bool is_up;
+
+__attribute__((constructor)) static void come_up(void)
+{
+    is_up = true;
+}
+
 static void start(void)
 {
     static bool started;
-    if (started)
+    if (started || !is_up)
         return;
     started = true;
     daemon_pid = getpid();
