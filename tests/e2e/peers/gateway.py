@@ -316,7 +316,7 @@ class Gateway:
 
     def _abort(self, connection, reset=True):
         transport = connection.socket.transport
-        if reset:
+        if reset and transport.get_extra_info("socket").fileno() >= 0:  # it may have closed itself just now
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
