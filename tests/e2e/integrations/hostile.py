@@ -316,7 +316,7 @@ def endless(name, piece, head=b"", fd=1):
         write(head, fd)
         while True:  # as fast as is bearable: what comes must fit the journal until the timeout, on any machine
             write(piece, fd)
-            time.sleep(0.001)
+            time.sleep(0.01)
     CASES[name] = flood
 
 
