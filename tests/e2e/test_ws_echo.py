@@ -57,8 +57,12 @@ def close_frame(code=1000, reason=b""):
 class Server:
     """One connection of ws-echo, past the opening handshake."""
 
-    def __init__(self, case, tls=None):
+    def __init__(self, case, tls=None, receive_buffer=None):
         self.listener = socket.create_server(("127.0.0.1", 0))
+        if receive_buffer is not None:
+            # Before the connection is there: a window that shrinks afterwards makes this side's kernel take the
+            # acknowledgements of data beyond it for invalid, window updates among them, and both stand still for good.
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.settimeout(PATIENCE_S)
         url = f"127.0.0.1:{self.listener.getsockname()[1]}/runCase?case={case}&agent=charter"
         args = [f"ws://{url}"] if tls is None else ["--tls-ca", tls / "cert.pem", f"wss://{url}"]
@@ -329,9 +333,8 @@ def test_2_ten_pings(chop):
 
 def test_2_a_flood_of_pings_is_bounded():
     """Nobody reads the answers: what is kept of them is one."""
-    with Server("2.flood") as server:
-        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sent = 20_000
+    with Server("2.flood", receive_buffer=4096) as server:
+        sent = 200_000
         server.send(b"".join(frame(PING, f"{number:0100}") for number in range(sent)))
         answers = []
         while not answers or answers[-1] != sent - 1:
