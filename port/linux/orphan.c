@@ -3,12 +3,12 @@
  * their environment. */
 #define _GNU_SOURCE
 #include "../posix/internal.h"
+#include "base/out.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -29,11 +29,12 @@ bool port_become_subreaper(void)
 enum err port_children(void (*each)(void *context, int64_t pid), void *context)
 {
     char path[64], bytes[512];
+    struct out out = OUT_ON(path);
     int64_t pid = 0;
     ssize_t got;
 
-    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    out_format(&out, "/proc/self/task/%ld/children", (long)getpid());
+    int fd = open(out_cstr(&out), O_RDONLY | O_CLOEXEC);
     if (fd == -1) {
         port_fail();
         return ERR_UNSUPPORTED;
@@ -79,9 +80,10 @@ static bool holds(int fd, const char *entry)
 bool port_is_marked(int64_t pid, const char *name_and_value)
 {
     char path[64];
+    struct out out = OUT_ON(path);
 
-    snprintf(path, sizeof path, "/proc/%" PRId64 "/environ", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    out_format(&out, "/proc/%" PRId64 "/environ", pid);
+    int fd = open(out_cstr(&out), O_RDONLY | O_CLOEXEC);
     if (fd == -1) /* gone already, or another's: then it is none of ours */
         return false;
     bool found = holds(fd, name_and_value);

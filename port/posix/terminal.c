@@ -1,22 +1,10 @@
-/* The standard streams of command-line programs and of the daemon's log. */
+/* The standard streams of command-line programs. */
 #include "internal.h"
 
 #include <errno.h>
 #include <sys/select.h>
 #include <termios.h>
 #include <unistd.h>
-
-/* The log must never stop the daemon: what a non-blocking stderr does not take now is lost. */
-void port_stderr(struct str bytes)
-{
-    while (bytes.n > 0) {
-        ssize_t count = write(2, bytes.p, bytes.n);
-        if (count > 0)
-            bytes = str_from(bytes, (size_t)count);
-        else if (count == 0 || errno != EINTR)
-            return;
-    }
-}
 
 enum err port_stdout(struct str bytes)
 {

@@ -1,6 +1,5 @@
 #include "base/out.h"
 
-#include <stdio.h>
 #include <string.h>
 
 struct out out_on(char *buffer, size_t size)
@@ -95,41 +94,6 @@ struct str out_view(const struct out *out)
 size_t out_room(const struct out *out)
 {
     return out->overflow ? 0 : out->cap - out->n;
-}
-
-void out_vformat(struct out *out, const char *format, va_list args)
-{
-    if (out->overflow)
-        return;
-    size_t room = out->cap - out->n;
-    int wanted = vsnprintf(out->p + out->n, room, format, args);
-    if (wanted < 0 || (size_t)wanted >= room) {
-        /* vsnprintf needs one byte for its NUL, which we do not keep: a text that fills the buffer
-         * to the last byte counts as too long.  Messages can live with that. */
-        out->overflow = true;
-        return;
-    }
-    out->n += (size_t)wanted;
-}
-
-void out_format(struct out *out, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    out_vformat(out, format, args);
-    va_end(args);
-}
-
-void out_vformat_cut(struct out *out, const char *format, va_list args)
-{
-    size_t room = out_room(out);
-
-    out_vformat(out, format, args);
-    if (out->overflow && room > 0) {
-        /* vsnprintf has written what fits, and a NUL behind it. */
-        out->n = out->cap - 1;
-        out->overflow = false;
-    }
 }
 
 const char *out_cstr(struct out *out)

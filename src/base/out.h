@@ -32,11 +32,12 @@ void out_hex(struct out *out, const unsigned char *bytes, size_t n); /* lower ca
 void out_truncate(struct out *out, size_t n);
 struct str out_view(const struct out *out);
 size_t out_room(const struct out *out); /* 0 after an overflow */
-/* Messages for people only. */
+/* Messages for people only: the conversions of printf that base/format.c names. */
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void out_vformat(struct out *out, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
-/* The same, but a text that is too long is cut where the buffer ends, and that is no overflow. */
+/* The same, but a text that is too long is cut where the buffer ends, and that is no overflow.  Room for out_cstr()'s
+ * NUL is left. */
 void out_vformat_cut(struct out *out, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 /* Ends the text with NUL inside cap, cutting the last byte if it must: for C strings in

@@ -17,7 +17,7 @@ static void refuse(struct json_field_error *error, const char *path, const char 
     va_list args;
     struct out reason = OUT_ON(error->reason);
     va_start(args, format);
-    out_vformat(&reason, format, args);
+    out_vformat_cut(&reason, format, args);
     va_end(args);
     out_cstr(&reason);
     str_copy(str_head(str_of(path), sizeof error->path - 1), error->path, sizeof error->path);

@@ -9,7 +9,6 @@
 #include "json/utf8.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define DEPTH_MAX 64
@@ -232,14 +231,12 @@ struct out *json_raw_begin(struct json_writer *w)
 void json_format(struct json_writer *w, const char *format, ...)
 {
     char text[FORMAT_SIZE];
+    struct out out = OUT_ON(text);
     va_list args;
     va_start(args, format);
-    int wanted = vsnprintf(text, sizeof text, format, args);
+    out_vformat_cut(&out, format, args);
     va_end(args);
-    size_t length = wanted < 0 ? 0 : (size_t)wanted;
-    if (length >= sizeof text)
-        length = utf8_cut(str_range(text, sizeof text - 1));
-    json_string(w, str_range(text, length));
+    json_string(w, str_head(out_view(&out), utf8_cut(out_view(&out))));
 }
 
 void json_put_text(struct json_writer *w, const char *key, const char *text)

@@ -32,9 +32,7 @@ static void set_error(struct link *link, const char *format, va_list args)
 {
     struct out out = OUT_ON(link->last_error);
 
-    out_vformat(&out, format, args);
-    if (out.overflow)
-        out.n = out.cap - 1; /* what fits has been written */
+    out_vformat_cut(&out, format, args);
     out_cstr(&out);
     /* Peers' words are among them, and a peer may repeat what it was sent. */
     secret_hide(link->options.token_file, link->last_error);

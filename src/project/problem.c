@@ -5,7 +5,6 @@
 #include "base/limits.h"
 #include "json/utf8.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void problem_clear(struct project_problem *problem)
@@ -25,10 +24,11 @@ void problem_set(struct project_problem *problem, int code, const char *format, 
 
 void problem_vreason(struct project_problem *problem, const char *format, va_list args)
 {
-    /* Not out_vformat(): what is too long is to be cut, not left out. */
-    vsnprintf(problem->reason, sizeof problem->reason, format, args);
-    size_t whole = utf8_cut(str_of(problem->reason));
-    problem->reason[whole] = '\0';
+    struct out out = OUT_ON(problem->reason);
+
+    out_vformat_cut(&out, format, args);
+    out.n = utf8_cut(out_view(&out));
+    out_cstr(&out);
 }
 
 void problem_text(const struct project_problem *problem, struct out *to)

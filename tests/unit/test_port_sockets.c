@@ -1,8 +1,10 @@
 /* The port, with real sockets, on loopback alone. */
 #include "port_support.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -197,6 +199,37 @@ static void resolver_knows_localhost_and_says_why_not(void **state)
     assert_string_equal(port_last_error(), reason);
 }
 
+/* Every pattern of zero groups, beside inet_ntop(). */
+static void addresses_are_written_in_their_one_form(void **state)
+{
+    (void)state;
+    for (unsigned zeros = 0; zeros < 256; zeros++) {
+        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(65535)};
+        struct port_address address = {.size = sizeof v6};
+        char ours[64], theirs[INET6_ADDRSTRLEN], wanted[80];
+        for (unsigned group = 0; group < 8; group++)
+            if ((zeros >> group & 1) == 0) {
+                v6.sin6_addr.s6_addr[2 * group] =
+                    (unsigned char)(group % 3 == 0 ? 0 : 0x20 + group);
+                v6.sin6_addr.s6_addr[2 * group + 1] = (unsigned char)(group + 1);
+            }
+        memcpy(address.bytes, &v6, sizeof v6);
+        assert_int_equal(port_address_text(&address, ours, sizeof ours), OK);
+        inet_ntop(AF_INET6, &v6.sin6_addr, theirs, sizeof theirs);
+        snprintf(wanted, sizeof wanted, "[%s]:65535", theirs);
+        /* "::1.2.3.4" is libc's form of what RFC 4291 no longer uses. */
+        if (strchr(theirs, '.') == NULL)
+            assert_string_equal(ours, wanted);
+    }
+    struct port_address list[1];
+    const char *reason;
+    size_t count;
+    char text[64];
+    assert_int_equal(port_resolve("::ffff:192.0.2.1", 8, list, 1, &count, &reason), OK);
+    assert_int_equal(port_address_text(&list[0], text, sizeof text), OK);
+    assert_string_equal(text, "[::ffff:192.0.2.1]:8");
+}
+
 static void notify_sends_one_datagram(void **state)
 {
     struct sockaddr_un address;
@@ -221,6 +254,7 @@ int main(void)
         cmocka_unit_test(local_paths_have_a_limit),
         cmocka_unit_test(write_says_when_the_socket_is_full),
         cmocka_unit_test(tcp_connects_or_says_why_not),
+        cmocka_unit_test(addresses_are_written_in_their_one_form),
         cmocka_unit_test(tcp_listens_on_numeric_addresses_alone),
         cmocka_unit_test(resolver_knows_localhost_and_says_why_not),
         cmocka_unit_test(notify_sends_one_datagram),

@@ -1,0 +1,236 @@
+/* printf's conversions that messages for people need, into a bounded writer: d, i, u, x, c, s and %, with width,
+ * precision of texts, the flags '-' and '0', and the lengths h, hh, l, ll, j, z.  Libc's own would bring
+ * floating point and wide characters along, 10 KiB of text and 8 KiB of stack in musl, into programs that print
+ * neither.  Invariant: what does not fit is cut where the buffer ends, and `overflow` tells of it. */
+#include "base/assert.h"
+#include "base/out.h"
+
+#include <stdint.h>
+#include <string.h>
+
+struct conversion {
+    bool left, zero;
+    int width;     /* the least number of bytes */
+    int precision; /* the most bytes of a text; -1: all of them */
+    enum { LENGTH_INT, LENGTH_LONG, LENGTH_LONG_LONG, LENGTH_MAX, LENGTH_SIZE } length;
+    char letter;
+};
+
+/* As much as fits. */
+static void put(struct out *out, struct str text)
+{
+    size_t room = out_room(out);
+
+    out_str(out, str_head(text, room));
+    if (text.n > room)
+        out->overflow = true;
+}
+
+static void put_padded(struct out *out, const struct conversion *how, struct str sign,
+                       struct str text)
+{
+    size_t width = how->width < 0 ? 0 : (size_t)how->width, n = sign.n + text.n;
+    size_t padding = width > n ? width - n : 0;
+
+    for (size_t i = 0; !how->left && !how->zero && i < padding; i++)
+        put(out, STR(" "));
+    put(out, sign);
+    for (size_t i = 0; !how->left && how->zero && i < padding; i++)
+        put(out, STR("0"));
+    put(out, text);
+    for (size_t i = 0; how->left && i < padding; i++)
+        put(out, STR(" "));
+}
+
+static void put_number(struct out *out, const struct conversion *how, bool negative,
+                       uintmax_t value)
+{
+    static const char alphabet[] = "0123456789abcdef";
+    unsigned base = how->letter == 'x' ? 16 : 10;
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = alphabet[value % base];
+        value /= base;
+    } while (value != 0);
+    put_padded(out, how, negative ? STR("-") : STR(""), str_range(digits + at, sizeof digits - at));
+}
+
+static int number(const char **format)
+{
+    int value = 0;
+
+    for (; **format >= '0' && **format <= '9'; ++*format)
+        value = value * 10 + (**format - '0');
+    return value;
+}
+
+/* A va_list is an array on some machines, which a function cannot take by reference without care: so it travels in a
+ * struct. */
+struct arguments {
+    va_list list;
+};
+
+static struct conversion read_conversion(const char **format, struct arguments *args)
+{
+    struct conversion how = {.precision = -1, .length = LENGTH_INT};
+
+    for (;; ++*format) {
+        if (**format == '-')
+            how.left = true;
+        else if (**format == '0')
+            how.zero = true;
+        else
+            break;
+    }
+    if (**format == '*') {
+        ++*format;
+        how.width = va_arg(args->list, int);
+    } else {
+        how.width = number(format);
+    }
+    if (**format == '.') {
+        ++*format;
+        if (**format == '*') {
+            ++*format;
+            how.precision = va_arg(args->list, int);
+        } else {
+            how.precision = number(format);
+        }
+    }
+    for (;; ++*format) {
+        if (**format == 'l')
+            how.length = how.length == LENGTH_LONG ? LENGTH_LONG_LONG : LENGTH_LONG;
+        else if (**format == 'j')
+            how.length = LENGTH_MAX;
+        else if (**format == 'z')
+            how.length = LENGTH_SIZE;
+        else if (**format != 'h') /* shorter ones are passed as int */
+            break;
+    }
+    how.letter = **format;
+    ASSERT(how.letter != '\0');
+    ++*format;
+    return how;
+}
+
+static uintmax_t take_unsigned(const struct conversion *how, struct arguments *args)
+{
+    switch (how->length) {
+    case LENGTH_LONG:
+        return va_arg(args->list, unsigned long);
+    case LENGTH_LONG_LONG:
+        return va_arg(args->list, unsigned long long);
+    case LENGTH_MAX:
+        return va_arg(args->list, uintmax_t);
+    case LENGTH_SIZE:
+        return va_arg(args->list, size_t);
+    default:
+        return va_arg(args->list, unsigned);
+    }
+}
+
+static intmax_t take_signed(const struct conversion *how, struct arguments *args)
+{
+    switch (how->length) {
+    case LENGTH_LONG:
+        return va_arg(args->list, long);
+    case LENGTH_LONG_LONG:
+        return va_arg(args->list, long long);
+    case LENGTH_MAX:
+        return va_arg(args->list, intmax_t);
+    case LENGTH_SIZE:
+        return va_arg(args->list, ptrdiff_t);
+    default:
+        return va_arg(args->list, int);
+    }
+}
+
+static void put_text(struct out *out, const struct conversion *how, const char *text)
+{
+    size_t n = 0;
+
+    /* A text with a precision need not end with NUL. */
+    while ((how->precision < 0 || n < (size_t)how->precision) && text[n] != '\0')
+        n++;
+    put_padded(out, how, STR(""), str_range(text, n));
+}
+
+static void convert(struct out *out, const struct conversion *how, struct arguments *args)
+{
+    intmax_t value;
+    char c;
+
+    switch (how->letter) {
+    case 's':
+        put_text(out, how, va_arg(args->list, const char *));
+        break;
+    case 'd':
+    case 'i':
+        value = take_signed(how, args);
+        put_number(out, how, value < 0, value < 0 ? 0 - (uintmax_t)value : (uintmax_t)value);
+        break;
+    case 'u':
+    case 'x':
+        put_number(out, how, false, take_unsigned(how, args));
+        break;
+    case 'c':
+        c = (char)va_arg(args->list, int);
+        put_padded(out, how, STR(""), str_range(&c, 1));
+        break;
+    case '%':
+        put(out, STR("%"));
+        break;
+    default:
+        UNREACHABLE(); /* a format of ours that asks for what is not here */
+    }
+}
+
+/* All of it, or as much as fits. */
+static void format_some(struct out *out, const char *format, va_list list)
+{
+    struct arguments args;
+
+    va_copy(args.list, list);
+    while (*format != '\0') {
+        size_t plain = strcspn(format, "%");
+        put(out, str_range(format, plain));
+        format += plain;
+        if (*format == '\0')
+            break;
+        format++;
+        struct conversion how = read_conversion(&format, &args);
+        convert(out, &how, &args);
+    }
+    va_end(args.list);
+}
+
+void out_vformat(struct out *out, const char *format, va_list args)
+{
+    size_t start = out->n;
+
+    if (out->overflow)
+        return;
+    format_some(out, format, args);
+    if (out->overflow)
+        out->n = start;
+}
+
+void out_format(struct out *out, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    out_vformat(out, format, args);
+    va_end(args);
+}
+
+void out_vformat_cut(struct out *out, const char *format, va_list args)
+{
+    if (out->overflow)
+        return;
+    format_some(out, format, args);
+    if (out->n == out->cap && out->n > 0)
+        out->n--;
+    out->overflow = false;
+}
