@@ -254,6 +254,9 @@ const char *port_signal_name(int signal); /* "SIGSEGV", or "unknown" */
  * spawned program does so as well, for as long as it lives: what comes to us has outlived the
  * program that it belonged to. */
 bool port_become_subreaper(void);
+/* Whether a limit of memory binds here: some systems know none, and an emulator may take it and
+ * forget it. */
+bool port_limits_memory(void);
 /* Calls `each` for every child of ours, dead ones that were not reaped included; ERR_UNSUPPORTED where
  * the platform cannot tell. */
 enum err port_children(void (*each)(void *context, int64_t pid), void *context);
@@ -331,8 +334,8 @@ enum err port_pipe_wait(int in, int fd, unsigned wanted, int64_t timeout_ms, boo
 /* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as
  * before.  Only for buffers without initial contents that are logically empty. */
 void port_release(void *p, size_t n);
-/* Private dirty bytes of this process, or -1 where unknown.  May block on /proc: for status
- * alone. */
+/* Private dirty bytes of this process, or -1 where unknown, also where an emulator shows its own
+ * in their place.  May block on /proc: for status alone. */
 int64_t port_memory_private(void);
 /* Overwrites with zeros so that the compiler keeps it. */
 void port_wipe(void *p, size_t n);

@@ -46,8 +46,52 @@ static int64_t sum_lines(const char *path, struct str key)
     return sum;
 }
 
+/* Adds up the sizes of the mappings in /proc/self/maps, lines that start with FROM-TO in hexadecimal; -1 when it cannot be
+ * read. */
+static int64_t mapped(void)
+{
+    char bytes[1024];
+    uint64_t sum = 0, number = 0, from = 0;
+    enum { FROM, TO, REST } place = FROM;
+    ssize_t got;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1)
+        return -1;
+    while ((got = read(fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            char c = bytes[i];
+            if (c == '\n') {
+                place = FROM;
+                number = 0;
+            } else if (place == FROM && c == '-') {
+                place = TO;
+                from = number;
+                number = 0;
+            } else if (place == TO && c == ' ') {
+                place = REST;
+                sum += number - from;
+            } else if (place != REST) {
+                number = number * 16 + (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+            }
+        }
+    port_close(fd);
+    return (int64_t)sum;
+}
+
+/* An emulator answers for /proc/self/maps with the program's memory and lets the figures be its own: hundreds of megabytes of
+ * code that it has translated, or kept free for the program. */
+static bool is_emulated(void)
+{
+    enum { STRANGE = 64 << 20 };
+    int64_t all = port_address_space(), ours = mapped();
+    return all >= 0 && ours >= 0 && all - ours > STRANGE;
+}
+
 int64_t port_memory_private(void)
 {
+    if (is_emulated())
+        return -1;
     int64_t kib = sum_lines("/proc/self/smaps_rollup", STR("Private_Dirty:"));
 
     if (kib < 0) /* before Linux 4.14 */

@@ -49,6 +49,25 @@ void port_limit(int64_t memory_bytes, int64_t cpu_s, int64_t open_files, int64_t
 #endif
 }
 
+bool port_limits_memory(void)
+{
+    struct rlimit before, now;
+
+    if (getrlimit(RLIMIT_AS, &before) == -1)
+        return false;
+    /* A soft limit that no process of ours comes near, for a moment: is it remembered? */
+    now = before;
+    now.rlim_cur = (rlim_t)1 << (sizeof(void *) > 4 ? 46 : 31);
+    if (before.rlim_cur != RLIM_INFINITY && before.rlim_cur <= now.rlim_cur)
+        return true; /* there is one already */
+    rlim_t wanted = now.rlim_cur;
+    if (setrlimit(RLIMIT_AS, &now) == -1 || getrlimit(RLIMIT_AS, &now) == -1)
+        return false;
+    bool binds = now.rlim_cur == wanted;
+    setrlimit(RLIMIT_AS, &before);
+    return binds;
+}
+
 void port_limit_core(void)
 {
     limit(RLIMIT_CORE, 0, 0);

@@ -59,6 +59,7 @@ struct daemon {
     /* Not every child of ours came of an integration: there were some when we began, or we are the first process of a container.  Then only
      * those count that carry our mark. */
     bool has_foreign_children;
+    unsigned lacks;  /* daemon/lacks.c */
     bool has_strays; /* orphans of integrations were found, and killed, but not reaped yet */
     enum exit_code exit_code;
 
@@ -89,6 +90,9 @@ extern const size_t daemon_method_count;
 bool daemon_on_command(void *context, struct rpc_call *call, const struct rpc_method *method,
                        struct str params);
 void daemon_on_refusal(void *context, struct rpc_call *call, const struct rpc_error *error);
+/* daemon/lacks.c: finds out what this system lacks, and becomes the heir of orphans where it can. */
+void lacks_find(struct daemon *daemon);
+void lacks_write(const struct daemon *daemon, struct json_writer *w);
 /* daemon/host.c: what the link asks and tells. */
 void daemon_fill_host(struct daemon *daemon);
 /* Appends daemon.started or daemon.stopped. */

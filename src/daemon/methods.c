@@ -50,6 +50,8 @@ static void on_status(void *context, struct rpc_call *call, struct str params)
     json_object_end(w);
     json_put_i64(w, "memory_private_bytes", port_memory_private());
     json_put_text(w, "sandbox", port_confinement() > 0 ? "landlock" : "none");
+    json_key(w, "lacks");
+    lacks_write(daemon, w);
     json_object_end(w);
     rpc_answer_end(call, w);
 }

@@ -314,13 +314,8 @@ bool daemon_start(struct daemon *daemon)
         log_warning("daemon",
                     ".charter/bridge.py cannot be written: %s; Python integrations may fail",
                     port_last_error());
-#ifdef CONFIG_LANDLOCK
-    if (port_confinement() == 0)
-        log_warning("daemon",
-                    "this system has no Landlock: integrations may write wherever the daemon may");
-#endif
     kill_left_overs(daemon);
-    (void)port_become_subreaper();
+    lacks_find(daemon);
 
     const char *reason = start_reason(daemon);
     daemon_say_started(daemon, reason);
