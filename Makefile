@@ -59,6 +59,7 @@ DEPS_CACHE   ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(if $(wildcard $(HOME)
 DEPS_SQLITE  ?= system
 DEPS_CMOCKA  ?= system
 DEPS_DIR     ?= $(B)/deps
+DEPS_SRC     ?= $(DEPS_DIR)/src
 
 Q     := $(if $(V),,@)
 say   = @printf '  %-7s %s\n' $(1) $(2)
@@ -97,7 +98,7 @@ kconfig  = cd $(B) && srctree=$(CURDIR)
 AUTOCONF := $(B)/include/autoconf.h
 
 # These goals work without a configuration; some of them make one.
-BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot check
+BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -175,11 +176,11 @@ CMOCKA_LIBS := $(if $(CMOCKA),$(DEPS_DIR)/cmocka/lib/libcmocka.a,-lcmocka)
 DEPS_FETCH := mbedtls wslay jsmn libyaml $(filter sqlite,$(DEPS_BUILT)) $(CMOCKA)
 space := $(subst ,, )
 , := ,
-DEPS_FETCHED := $(DEPS_DIR)/fetched-$(subst $(space),-,$(strip $(DEPS_FETCH)))
+DEPS_FETCHED := $(DEPS_SRC)/fetched-$(subst $(space),-,$(strip $(DEPS_FETCH)))
 export DEPS_STRICT DEPS_OFFLINE DEPS_MIRROR
 $(DEPS_FETCHED): port/deps/lock
-	@mkdir -p $(DEPS_DIR)
-	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_DIR)/src $(DEPS_FETCH)
+	@mkdir -p $(@D)
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_SRC) $(DEPS_FETCH)
 	@touch $@
 # A tree that borrows the dependencies of another (DEPS_DIR=) must not rebuild them for its flags.
 $(DEPS_DIR)/.flags: $(if $(filter $(B)/deps,$(DEPS_DIR)),FORCE)
@@ -188,12 +189,12 @@ $(DEPS_DIR)/$(MBEDTLS).built: port/deps/mbedtls_config.h
 $(DEPS_DIR)/%.built: port/deps/build $(DEPS_DIR)/.flags $(DEPS_FETCHED) | $(AUTOCONF)
 	$(call say,DEP,$*)
 	$(Q)CC='$(CC)' AR='$(AR)' CFLAGS='$(strip $(ROOTED) $(CFLAGS))' CONFIG_INCLUDE=$(abspath $(B)/include) \
-		port/deps/build $(firstword $(subst -, ,$*)) $(DEPS_DIR)/src/$(firstword $(subst -, ,$*)) $(DEPS_DIR)/$*
+		port/deps/build $(firstword $(subst -, ,$*)) $(DEPS_SRC)/$(firstword $(subst -, ,$*)) $(DEPS_DIR)/$*
 	@touch $@
 
 .PHONY: deps-fetch
 deps-fetch: ## only fill the cache, for a machine that goes offline
-	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_DIR)/src mbedtls wslay jsmn libyaml $(ALSO)
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(DEPS_SRC) mbedtls wslay jsmn libyaml $(ALSO)
 
 # --- sources, objects, programs ------------------------------------------------------------
 
@@ -436,7 +437,18 @@ MUSL_CROSS := $(if $(MUSL_OWN),$(MUSL_TOOLS)/bin/$(TARGET)-musl-,$(CROSS_COMPILE
 # Nothing here unwinds a stack: its tables would be a ninth of the program.
 MUSL_CFLAGS := -Os -fno-unwind-tables -fno-asynchronous-unwind-tables
 musl_make   = $(sub) B=$(MUSL_B) CROSS_COMPILE=$(MUSL_CROSS) $(if $(filter command,$(origin CFLAGS)),,CFLAGS='$(MUSL_CFLAGS)') \
-	LDFLAGS='$(strip -static -s $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source
+	LDFLAGS='$(strip -static -s $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source \
+	DEPS_SRC='$(abspath $(B))/sources' DEPS_FETCH='mbedtls wslay jsmn libyaml sqlite cmocka'
+
+# A target that is not known is named before anything else is said of it.
+ifneq ($(filter musl musl-chroot musl-same check,$(MAKECMDGOALS)),)
+MUSL_TARGETS := $(shell port/musl/toolchain --targets)
+ifneq ($(MUSL_OWN),)
+ifeq ($(filter $(TARGET),$(MUSL_TARGETS)),)
+$(error there is no TARGET '$(TARGET)', but: $(MUSL_TARGETS). With a toolchain of yours any name will do: make musl TARGET=NAME CROSS_COMPILE=PREFIX)
+endif
+endif
+endif
 
 .PHONY: musl
 musl: $(if $(MUSL_OWN),$(MUSL_TOOLS)/.made) ## static, stripped programs in build/musl-TARGET; TARGET=x86_64 PROFILE=default
@@ -450,21 +462,30 @@ $(MUSL_TOOLS)/.made: port/musl/toolchain port/deps/lock
 	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/musl/toolchain $(TARGET) $(@D)
 	@touch $@
 
-.PHONY: musl-chroot
+.PHONY: musl-chroot musl-same musl-table
 musl-chroot: ## the programs of `make musl` in a folder with nothing but a static shell
 	@$(setup) chroot
 	+@$(sub) musl
 	@$(TESTS) tap --result $(RESULTS)/musl-chroot -- tests/musl/chroot $(MUSL_B)
+musl-same: ## two copies of the sources in different folders give the same programs for TARGET, byte for byte
+	@MAKE='$(MAKE)' DEPS_CACHE='$(DEPS_CACHE)' $(TESTS) tap --result $(RESULTS)/musl-same -- \
+		tests/musl/same $(abspath $(B))/same $(TARGET) $(PROFILE)
+musl-table: ## README's table of all targets: sizes as built now, and what `make check` last said
+	@tests/musl/table $(B)
 
-# What was built for another machine is run by qemu-user on this one: every unit test, and of the
-# end-to-end tests those that need nothing that it lacks (tests/musl/check names them).
-.PHONY: check check-built
-check: ## unit and some end-to-end tests of TARGET=, under qemu-user
-	@$(setup) test qemu-$(TARGET)
+# What was built for another machine is run by qemu-user on this one, or by EMULATOR=: every unit test, and
+# of the end-to-end tests those that tests/musl/check names. What this machine can run itself has them all.
+.PHONY: check check-built check-programs
+check: ## unit and end-to-end tests of `make musl TARGET=`, under qemu-user where it must be; CHECK_E2E= selects
+	+@$(sub) check-programs
+	@PYTHON='$(PYTHON)' E2E_JOBS='$(E2E_JOBS)' CHECK_E2E='$(CHECK_E2E)' PYTEST_ARGS='$(PYTEST_ARGS)' EMULATOR='$(EMULATOR)' \
+		tests/musl/check $(TARGET) $(MUSL_B)
+check-programs: ## what `make check` runs, without running it
+	@$(setup) test $(if $(MUSL_OWN),qemu-$(TARGET))
 	+@$(sub) musl
 	+@$(musl_make) check-built
 check-built: all unit-programs test-programs
-	@PYTHON='$(PYTHON)' PYTEST_ARGS='$(PYTEST_ARGS)' tests/musl/check $(TARGET) $(B) $(UNIT_PROGRAMS)
+	@printf '%s\n' $(patsubst $(B)/%,%,$(UNIT_PROGRAMS)) >$(B)/tests/.programs
 
 # --- style and rules -----------------------------------------------------------------------
 

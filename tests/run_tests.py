@@ -77,29 +77,37 @@ def run(command, timeout, env=None):
 def unit(args):
     count = Count()
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
-    for program in args.programs:
-        own, start = Count(), time.monotonic()
-        process, output, late = run(shlex.split(args.wrap) + [program], args.timeout, env)
-        failed, planned = read_tap(output, own)
-        said = own.passed + own.failed + own.skipped
-        if late:
-            own.failed += max(1, planned - said)
-            failed.append(f"no end within {args.timeout} s")
-        elif planned > said:
-            own.failed += planned - said
-            failed.append(f"{planned - said} tests did not run: {ended(process)}")
-        elif said == 0 and process.returncode == 0:
-            own.passed += 1  # a program without cmocka is one test
-        elif process.returncode != 0 and own.failed == 0:
-            own.failed += 1
-            failed.append(ended(process))
-        print(f"  {os.path.basename(program):<32} {own.line()} ({time.monotonic() - start:.1f} s)")
-        if own.failed:
-            print(output.rstrip())
-            for name in failed:
-                print(f"  FAILED {os.path.basename(program)}: {name}")
-        sys.stdout.flush()
-        count.add(own)
+
+    def one(program):
+        start = time.monotonic()
+        return (program, *run(shlex.split(args.wrap) + [program], args.timeout, env), time.monotonic() - start)
+
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for program, process, output, late, seconds in pool.map(one, args.programs):
+            own = Count()
+            failed, planned = read_tap(output, own)
+            said = own.passed + own.failed + own.skipped
+            if late:
+                own.failed += max(1, planned - said)
+                failed.append(f"no end within {args.timeout} s")
+            elif planned > said:
+                own.failed += planned - said
+                failed.append(f"{planned - said} tests did not run: {ended(process)}")
+            elif said == 0 and process.returncode == 0:
+                own.passed += 1  # a program without cmocka is one test
+            elif process.returncode != 0 and own.failed == 0:
+                own.failed += 1
+                failed.append(ended(process))
+            print(f"  {os.path.basename(program):<32} {own.line()} ({seconds:.1f} s)")
+            for line in output.splitlines() if own.skipped else []:
+                if (match := TAP_LINE.match(line)) and match.group(3):
+                    print(f"    skipped: {match.group(2)}")
+            if own.failed:
+                print(output.rstrip())
+                for name in failed:
+                    print(f"  FAILED {os.path.basename(program)}: {name}")
+            sys.stdout.flush()
+            count.add(own)
     return count
 
 
@@ -221,6 +229,7 @@ def main():
             sub.add_argument("--timeout", type=float, default=120, help="seconds for one program")
         if name == "unit":
             sub.add_argument("--wrap", default="", help="a command to run each program under")
+            sub.add_argument("--jobs", type=int, default=1, help="programs at a time")
         if name == "fuzz":
             sub.add_argument("--seconds", type=int, default=60)
             sub.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

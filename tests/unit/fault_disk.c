@@ -57,12 +57,12 @@ void dice_seed(uint64_t seed)
     dice_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 }
 
-uint64_t dice(uint64_t sides)
+size_t dice(size_t sides)
 {
     dice_state ^= dice_state << 13;
     dice_state ^= dice_state >> 7;
     dice_state ^= dice_state << 17;
-    return (dice_state >> 11) % sides;
+    return (size_t)((dice_state >> 11) % sides);
 }
 
 static void *must(void *p)

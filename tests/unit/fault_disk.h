@@ -21,6 +21,6 @@ void disk_empty(const char *directory);
 
 /* Chance, the same for the same seed. */
 void dice_seed(uint64_t seed);
-uint64_t dice(uint64_t sides); /* 0 .. sides - 1 */
+size_t dice(size_t sides); /* 0 .. sides - 1 */
 
 #endif
