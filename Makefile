@@ -16,7 +16,7 @@ WERROR   ?=
 CFLAGS   ?= -Os -g
 LDFLAGS  ?=
 # Cleared for sanitizers and for libcs that lack it; FORTIFY needs an optimizing build.
-HARDEN   ?= -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN   ?= $(if $(CONFIG_STACK_PROTECTOR),-fstack-protector-strong) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 PORT     ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
 PYTHON   ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
@@ -251,7 +251,7 @@ $(B)/.members: FORCE
 # Every byte of every event passes through these: there -Os costs a quarter of the processor's time, and -O2 a few KB.
 HOT := $(addprefix src/,$(addsuffix .c,base/out base/str \
 	json/check json/plain json/scan json/table json/value json/walk journal/record))
-HOT_CFLAGS ?= $(if $(filter -Os,$(CFLAGS)),-O2)
+HOT_CFLAGS ?= $(if $(CONFIG_FAST_EVENTS),$(if $(filter -Os,$(CFLAGS)),-O2))
 
 $(B)/obj/%.o: %.c $(B)/.flags $(DEPS_STAMPS) | $(AUTOCONF)
 	@mkdir -p $(@D)
@@ -437,7 +437,7 @@ MUSL_CROSS := $(if $(MUSL_OWN),$(MUSL_TOOLS)/bin/$(TARGET)-musl-,$(CROSS_COMPILE
 # Nothing here unwinds a stack: its tables would be a ninth of the program.
 MUSL_CFLAGS := -Os -fno-unwind-tables -fno-asynchronous-unwind-tables
 musl_make   = $(sub) B=$(MUSL_B) CROSS_COMPILE=$(MUSL_CROSS) $(if $(filter command,$(origin CFLAGS)),,CFLAGS='$(MUSL_CFLAGS)') \
-	LDFLAGS='$(strip -static -s $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source \
+	LDFLAGS='$(strip -static -s -Wl,-z,noseparate-code $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source \
 	DEPS_SRC='$(abspath $(B))/sources' DEPS_FETCH='mbedtls wslay jsmn libyaml sqlite cmocka'
 
 # A target that is not known is named before anything else is said of it.

@@ -28,6 +28,9 @@
 #define MBEDTLS_PLATFORM_MS_TIME_ALT
 #define MBEDTLS_PLATFORM_GMTIME_R_ALT /* libc's may read the time zone's files, with heap */
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#define MBEDTLS_PLATFORM_SNPRINTF_MACRO tls_snprintf /* libc's printf is 10 KiB */
+#include <stddef.h>
+int tls_snprintf(char *to, size_t size, const char *format, ...);
 
 /* --- TLS ------------------------------------------------------------------------------------ */
 
@@ -63,6 +66,7 @@
 #ifdef CONFIG_TLS_CRL
 #define MBEDTLS_X509_CRL_PARSE_C
 #endif
+#define MBEDTLS_X509_REMOVE_INFO /* src/link/tls_words.c has the words */
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C
 #define MBEDTLS_OID_C

@@ -1,4 +1,4 @@
-/* printf's conversions that messages for people need, into a bounded writer: d, i, u, x, c, s and %, with width,
+/* printf's conversions that messages for people need, into a bounded writer: d, i, u, x, X, c, s and %, with width,
  * precision of texts, the flags '-' and '0', and the lengths h, hh, l, ll, j, z.  Libc's own would bring
  * floating point and wide characters along, 10 KiB of text and 8 KiB of stack in musl, into programs that print
  * neither.  Invariant: what does not fit is cut where the buffer ends, and `overflow` tells of it. */
@@ -45,8 +45,8 @@ static void put_padded(struct out *out, const struct conversion *how, struct str
 static void put_number(struct out *out, const struct conversion *how, bool negative,
                        uintmax_t value)
 {
-    static const char alphabet[] = "0123456789abcdef";
-    unsigned base = how->letter == 'x' ? 16 : 10;
+    const char *alphabet = how->letter == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+    unsigned base = how->letter == 'x' || how->letter == 'X' ? 16 : 10;
     char digits[20];
     size_t at = sizeof digits;
 
@@ -173,6 +173,7 @@ static void convert(struct out *out, const struct conversion *how, struct argume
         break;
     case 'u':
     case 'x':
+    case 'X':
         put_number(out, how, false, take_unsigned(how, args));
         break;
     case 'c':

@@ -1,6 +1,7 @@
 /* Owns what mbedTLS asks of a platform: memory from the pool, both clocks and random bytes from the port. */
 #include "link/tls_engine.h"
 
+#include "base/out.h"
 #include "port.h"
 
 #include <mbedtls/memory_buffer_alloc.h>
@@ -48,6 +49,22 @@ struct tm *mbedtls_platform_gmtime_r(const mbedtls_time_t *time, struct tm *to)
     to->tm_min = (int)(left / 60 % 60);
     to->tm_sec = (int)(left % 60);
     return to;
+}
+
+/* What a distribution's mbedTLS does not ask for: it has libc's. */
+int tls_snprintf(char *to, size_t size, const char *format, ...)
+{
+    struct out out = out_on(to, size);
+    va_list args;
+
+    va_start(args, format);
+    out_vformat_cut(&out, format, args);
+    va_end(args);
+    /* A text that was cut is as long as its buffer, NUL included: mbedTLS takes that for too long. */
+    bool is_cut = out.n + 1 >= size;
+    if (size > 0)
+        out_cstr(&out);
+    return (int)(is_cut ? size : out.n);
 }
 
 int tls_random(void *context, unsigned char *to, size_t n)

@@ -37,7 +37,8 @@ static void format_prints_numbers_as_libc_does(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         int64_t v = values[i];
-        same("%" PRId64 " %" PRIu64 " %" PRIx64, v, (uint64_t)v, (uint64_t)v);
+        same("%" PRId64 " %" PRIu64 " %" PRIx64 " %02" PRIX64, v, (uint64_t)v, (uint64_t)v,
+             (uint64_t)v);
         same("%lld|%30lld|%-30lld|%030lld", (long long)v, (long long)v, (long long)v, (long long)v);
         same("%llu|%30llu|%-30llu|%030llx", (unsigned long long)v, (unsigned long long)v,
              (unsigned long long)v, (unsigned long long)v);
