@@ -99,6 +99,7 @@ AUTOCONF := $(B)/include/autoconf.h
 
 # These goals work without a configuration; some of them make one.
 BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
+BARE += deb packages
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -486,6 +487,21 @@ check-programs: ## what `make check` runs, without running it
 	+@$(musl_make) check-built
 check-built: all unit-programs test-programs
 	@printf '%s\n' $(patsubst $(B)/%,%,$(UNIT_PROGRAMS)) >$(B)/tests/.programs
+
+# --- packages -------------------------------------------------------------------------------
+
+.PHONY: deb
+deb: ## .deb packages of this machine's architecture, in build/deb
+	@$(setup) build deb
+	+@$(sub) deps-fetch
+	$(Q)DEPS_CACHE='$(abspath $(DEPS_CACHE))' port/debian/build-deb $(B)/deb $(VERSION)
+	@ls $(B)/deb/*.deb
+
+.PHONY: packages
+packages: ## tests of the packages, for Debian in a machine of their own; needs root for that
+	@$(setup) build deb packages
+	+@MAKE='$(MAKE)' B='$(abspath $(B))' DEPS_CACHE='$(abspath $(DEPS_CACHE))' VERSION=$(VERSION) \
+		$(TESTS) tap --result $(RESULTS)/packages -- tests/packages/run
 
 # --- style and rules -----------------------------------------------------------------------
 
