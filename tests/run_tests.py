@@ -101,7 +101,7 @@ def unit(args):
             print(f"  {os.path.basename(program):<32} {own.line()} ({seconds:.1f} s)")
             for line in output.splitlines() if own.skipped else []:
                 if (match := TAP_LINE.match(line)) and match.group(3):
-                    print(f"    skipped: {match.group(2)}")
+                    print(f"    skipped: {match.group(2) or match.group(3).split(None, 2)[2]}")
             if own.failed:
                 print(output.rstrip())
                 for name in failed:

@@ -93,7 +93,13 @@ static void on_listener(struct loop_fd *node, unsigned ready)
         }
         if (err != OK)
             return;
-        if (port_peer(fd, &peer) != OK || (peer.uid != port_uid() && peer.uid != 0)) {
+        err = port_peer(fd, &peer);
+        /* Where the system cannot tell who it is, the modes of the socket and of its directory are the guard. */
+        if (err == ERR_UNSUPPORTED) {
+            err = OK;
+            peer.uid = port_uid();
+        }
+        if (err != OK || (peer.uid != port_uid() && peer.uid != 0)) {
             log_warning("control", "a client of another user was refused");
             port_close(fd);
             continue;

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "port.h"
 
-enum { LANDLOCK, SUBREAPER, MEMORY_LIMIT, MEMORY_FIGURES, LACKS };
+enum { LANDLOCK, SUBREAPER, MEMORY_LIMIT, MEMORY_FIGURES, PEER_CREDENTIALS, LACKS };
 
 /* The word in daemon.status, and what it is to somebody who reads the log. */
 static const char *const words[LACKS][2] = {
@@ -13,15 +13,19 @@ static const char *const words[LACKS][2] = {
     {"subreaper", "no subreaper: processes that an integration leaves behind may live on"},
     {"memory_limit", "no limits of memory: memory_mb of an integration does nothing"},
     {"memory_figures", "no figures of memory: what the daemon takes is not known"},
+    {"peer_credentials",
+     "no credentials of peers: only the mode of .charter keeps other users from the control socket"},
 };
 
 void lacks_find(struct daemon *daemon)
 {
+    struct port_credentials peer;
     bool there[LACKS] = {
         [LANDLOCK] = port_confinement() > 0,
         [SUBREAPER] = port_become_subreaper(),
         [MEMORY_LIMIT] = port_limits_memory(),
         [MEMORY_FIGURES] = port_memory_private() >= 0,
+        [PEER_CREDENTIALS] = port_peer(-1, &peer) != ERR_UNSUPPORTED, /* of nobody */
     };
 
     daemon->lacks = 0;

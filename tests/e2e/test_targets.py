@@ -157,13 +157,13 @@ def lacks(daemon, what=None):
 def test_what_is_lacking_is_said_once_in_the_log(project, daemon_of):
     daemon = daemon_of(project)
     found = lacks(daemon)
-    assert set(found) <= {"landlock", "subreaper", "memory_limit", "memory_figures"}
+    assert set(found) <= {"landlock", "subreaper", "memory_limit", "memory_figures", "peer_credentials"}
     built_in = "CONFIG_LANDLOCK 1" in (BUILD / "include" / "autoconf.h").read_text()
     for name, words in {"landlock": "no Landlock", "subreaper": "no subreaper", "memory_limit": "no limits of memory",
-                        "memory_figures": "no figures of memory"}.items():
+                        "memory_figures": "no figures of memory", "peer_credentials": "no credentials of peers"}.items():
         assert daemon.log.count(f"this system has {words}") == int(name in found and (name != "landlock" or built_in)), name
     if os.environ.get("TEST_PORT", "linux") == "linux" and not EMULATOR:
-        assert not {"subreaper", "memory_limit", "memory_figures"} & set(found), "Linux has these"
+        assert not {"subreaper", "memory_limit", "memory_figures", "peer_credentials"} & set(found), "Linux has these"
 
 
 def test_landlock_confines(project, daemon_of, places):

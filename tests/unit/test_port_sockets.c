@@ -217,9 +217,17 @@ static void addresses_are_written_in_their_one_form(void **state)
         assert_int_equal(port_address_text(&address, ours, sizeof ours), OK);
         inet_ntop(AF_INET6, &v6.sin6_addr, theirs, sizeof theirs);
         snprintf(wanted, sizeof wanted, "[%s]:65535", theirs);
-        /* "::1.2.3.4" is libc's form of what RFC 4291 no longer uses. */
-        if (strchr(theirs, '.') == NULL)
-            assert_string_equal(ours, wanted);
+        /* "::1.2.3.4" is libc's form of what RFC 4291 no longer uses, and musl shortens the last of two runs of zeros that are as long,
+         * where RFC 5952 wants the first. */
+        if (strchr(theirs, '.') != NULL)
+            continue;
+        assert_int_equal(strlen(ours), strlen(wanted));
+        assert_true(strcmp(ours, wanted) == 0 ||
+                    strstr(ours, "::") - ours < strstr(wanted, "::") - wanted);
+        struct in6_addr read;
+        *strchr(ours, ']') = '\0';
+        assert_int_equal(inet_pton(AF_INET6, ours + 1, &read), 1);
+        assert_memory_equal(&read, &v6.sin6_addr, sizeof read);
     }
     struct port_address list[1];
     const char *reason;
