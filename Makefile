@@ -100,6 +100,7 @@ AUTOCONF := $(B)/include/autoconf.h
 # These goals work without a configuration; some of them make one.
 BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
 BARE += deb packages
+BARE += configs nightly costs
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -150,7 +151,7 @@ savedefconfig: $(B)/.config ## write what differs from the defaults to $(B)/defc
 # --- dependencies --------------------------------------------------------------------------
 
 # mbedTLS is compiled for what the configuration wants of it, each in a place of its own.
-MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls$(if $(CONFIG_TLS_1_2),-12)$(if $(CONFIG_TLS_RSA),-rsa)$(if $(CONFIG_TLS_CHACHA20),-chacha)$(if $(CONFIG_TLS_CRL),-crl),hash)
+MBEDTLS := mbedtls-$(if $(CONFIG_TLS),tls$(if $(CONFIG_TLS_1_2),-12)$(if $(CONFIG_TLS_RSA),-rsa)$(if $(CONFIG_TLS_CHACHA20),-chacha)$(if $(CONFIG_TLS_CRL),-crl)$(if $(CONFIG_TLS_RESUME),-resume),hash)
 ifeq ($(DEPS),system)
 DEPS_PKGS   := $(if $(CONFIG_TLS),mbedtls mbedx509) mbedcrypto libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
 DEPS_STAMPS := $(B)/deps-system-$(words $(DEPS_PKGS)).mk
@@ -206,9 +207,18 @@ PORT_OWN := $(wildcard port/$(PORT)/*.c)
 PORT_SRC := $(filter-out $(PORT_OWN:port/$(PORT)/%=port/posix/%),$(PORT_SRC)) $(PORT_OWN)
 endif
 OFF := $(if $(CONFIG_GATEWAY),,gateway) $(if $(CONFIG_CLI),,cli)
+TESTS_OFF := $(OFF) $(if $(CONFIG_LINK),,link)
 TLS_OFF := $(if $(CONFIG_TLS),src/link/tls_none.c,$(filter-out %/tls_options.c %/tls_none.c,$(wildcard src/link/tls*.c)))
-PROXY_OFF := src/link/proxy$(if $(CONFIG_PROXY),_none).c
-SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(TLS_OFF) $(PROXY_OFF),$(wildcard src/*/*.c))
+# SYMBOL:FILE. Where the symbol is on FILE.c is compiled; where it is off FILE_none.c, if there is one.
+TWINS := PROXY:src/link/proxy TLS_CA:src/link/tls_trust TLS_CRL:src/link/tls_crl \
+	TLS_CLIENT_CERT:src/link/tls_own TLS_RESUME:src/link/tls_session \
+	PATTERN:src/project/pattern DESCRIBE:src/project/describe DESCRIBE:src/project/conform \
+	SALVAGE:src/journal/salvage NOTIFY:src/daemon/notify HELP:src/daemon/help \
+	$(addprefix LINK:src/link/,dialling hello inbound link receive session status timing transmit) \
+	RESOLVE:port/posix/resolve USER_NAMES:port/posix/names
+TWINS_OFF := $(foreach t,$(TWINS),$(lastword $(subst :, ,$t))$(if $(CONFIG_$(firstword $(subst :, ,$t))),_none).c)
+PORT_SRC := $(filter-out $(TWINS_OFF),$(PORT_SRC))
+SRC := $(filter-out $(foreach o,$(OFF),src/$(o)/%) $(TLS_OFF) $(TWINS_OFF),$(wildcard src/*/*.c))
 MAINS := $(filter %/main.c,$(SRC))
 LIB_SRC := $(filter-out $(MAINS),$(SRC)) $(PORT_SRC)
 
@@ -218,7 +228,7 @@ PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
 FAULT_DAEMON  := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon-fault)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%, \
-	$(filter-out $(foreach o,$(OFF),tests/unit/test_$(o)%) $(if $(CONFIG_TLS),,tests/unit/test_link_tls%),$(wildcard tests/unit/test_*.c)))
+	$(filter-out $(foreach o,$(TESTS_OFF),tests/unit/test_$(o)%) $(if $(CONFIG_TLS),,tests/unit/test_link_tls%),$(wildcard tests/unit/test_*.c)))
 UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 FUZZ_PROGRAMS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
@@ -236,7 +246,8 @@ ALL_CFLAGS   = $(ROOTED) -std=c11 $(WARN) -ffunction-sections -fdata-sections $(
 ALL_LDFLAGS  = $(ROOTED) $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
 LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
-.PHONY: all test-programs unit-programs fuzz-programs
+.PHONY: all programs test-programs unit-programs fuzz-programs
+programs: $(PROGRAMS)
 all: $(LIB) $(PROGRAMS) sdk ## the programs, and the SDK (the default)
 	@rm -f $(filter-out $(PROGRAMS),$(B)/charter $(B)/charter-gateway) # of another configuration
 test-programs: $(TEST_PROGRAMS) $(FAULT_DAEMON) ## what tests need besides: readers for outside suites, a daemon with faults
@@ -385,8 +396,9 @@ test: ## everything that must pass, and the count
 	+@for suite in unit e2e fuzz-replay builds; do $(sub) $$suite || :; done
 	@$(TESTS) sum $(addprefix $(RESULTS)/,unit e2e fuzz-replay builds)
 
+UNIT_JOBS ?= 1
 unit: $(UNIT_PROGRAMS) ## tests of single files, with cmocka
-	@$(TESTS) unit --result $(RESULTS)/unit $(if $(WRAP),--wrap '$(WRAP)' --timeout 900) $(UNIT_PROGRAMS)
+	@$(TESTS) unit --result $(RESULTS)/unit --jobs $(UNIT_JOBS) $(if $(WRAP),--wrap '$(WRAP)' --timeout 900) $(UNIT_PROGRAMS)
 
 # Most of what they do is wait, for deadlines and for each other: several files at a time, where pytest-xdist is there.
 E2E_JOBS ?= 4
@@ -405,6 +417,20 @@ builds: $(DEPS_STAMPS) ## other configurations, incremental builds, offline, ins
 	@MAKE='$(MAKE)' B=$(abspath $(B))/check DEPS_DIR=$(abspath $(DEPS_DIR)) DEPS_CACHE='$(DEPS_CACHE)' \
 		KCONFIG_SEED=$(or $(KCONFIG_SEED),$(shell date +%s)) \
 		$(TESTS) tap --result $(RESULTS)/builds -- tests/builds/run
+
+# Random configurations, and with KINDS= the profiles, every symbol flipped, every number at its ends: each is
+# built and runs the unit tests. Their dependencies are shared, and compiled for speed of the compiler.
+SEEDS ?= 10
+KINDS ?= seeds
+.PHONY: configs nightly
+configs: ## SEEDS=10 random configurations, built and tested; KCONFIG_SEED=N is the first, KINDS= takes others
+	@$(setup) build test
+	@mkdir -p $(B)/configs
+	@MAKE='$(MAKE)' B=$(abspath $(B))/configs DEPS_DIR=$(abspath $(B))/configs/deps DEPS_CACHE='$(DEPS_CACHE)' SEEDS=$(SEEDS) \
+		KCONFIG_SEED=$(or $(KCONFIG_SEED),$(shell date +%s)) \
+		$(TESTS) tap --result $(RESULTS)/configs -- tests/builds/configs $(KINDS)
+nightly: ## what takes too long for every change: .ci/nightly
+	@MAKE='$(MAKE)' B=$(B) .ci/nightly
 
 bench-programs: $(BENCH_PROGRAMS)
 bench: all bench-programs ## measurements beside their floors, in about three minutes; BENCH= selects
@@ -462,6 +488,13 @@ $(MUSL_TOOLS)/.made: port/musl/toolchain port/deps/lock
 	@$(setup) musl-$(TARGET)
 	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/musl/toolchain $(TARGET) $(@D)
 	@touch $@
+
+.PHONY: costs
+costs: MUSL_B := $(B)/costs
+costs: export MUSL_MAKE = $(musl_make)
+costs: $(if $(MUSL_OWN),$(MUSL_TOOLS)/.made) ## what each feature costs in such programs; WRITE=1 puts it into Kconfig
+	@$(setup) source
+	+@B=$(abspath $(B))/costs SIZE='$(SIZE)' tests/size/costs $(if $(WRITE),--write) $(SYMBOLS)
 
 .PHONY: musl-chroot musl-same musl-table
 musl-chroot: ## the programs of `make musl` in a folder with nothing but a static shell

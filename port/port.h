@@ -127,7 +127,7 @@ int port_terminal_columns(int fd);
 /* Throws away what was typed at the terminal and not read yet, half a line included. */
 void port_terminal_discard(int fd);
 
-/* --- sockets (socket.c, local.c, resolve.c) -------------------------------------------------- */
+/* --- sockets (socket.c, local.c, address.c, resolve.c) ------------------------------------------ */
 
 /* One numeric address with port, as helpers pass it through a pipe. */
 struct port_address {
@@ -172,14 +172,14 @@ bool port_address_bytes(const char *text, unsigned char bytes[16], size_t *n);
 /* "192.0.2.1:80", "[::1]:80" */
 enum err port_address_text(const struct port_address *address, char *to, size_t size);
 /* Blocks for as long as the resolver likes and may allocate: helpers only.  ERR_NOT_FOUND with
- * *reason set. */
+ * *reason set.  Without CONFIG_RESOLVE (resolve_none.c) addresses and "localhost" alone are found. */
 enum err port_resolve(const char *host, unsigned port, struct port_address *list, size_t max,
                       size_t *count, const char **reason);
 /* One datagram to a local socket (sd_notify); path "@name" is the abstract namespace where there is
  * one. */
 enum err port_notify(const char *path, struct str bytes);
 
-/* --- processes (spawn.c, helper.c, process.c, orphan.c, user.c, confine.c, background.c)  */
+/* --- processes (spawn.c, helper.c, process.c, orphan.c, user.c, names.c, confine.c, background.c)  */
 
 struct port_spawn {
     /* NULL-terminated; argv[0] is looked up in PATH of `env` when it has no '/'. */
@@ -222,7 +222,8 @@ enum err port_spawn(const struct port_spawn *what, struct port_child *child);
  * this build has none. */
 int port_confinement(void);
 /* Numbers of a user and its main group, or of a group; names, or numbers as text.  For helpers: may
- * allocate and ask servers. */
+ * allocate and ask servers.  Without CONFIG_USER_NAMES (names_none.c) numbers alone are taken, and a
+ * user's group has the same number. */
 enum err port_find_user(const char *user, int64_t *uid, int64_t *gid);
 enum err port_find_group(const char *group, int64_t *gid);
 

@@ -10,7 +10,7 @@
 
 #define LOG_LINE_BYTES 1024
 
-static enum log_level log_threshold = LOG_INFO;
+static enum log_level log_threshold = LOG_DEFAULT;
 static enum log_format log_form = LOG_TEXT;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
@@ -23,12 +23,19 @@ void log_setup(enum log_level level, enum log_format format)
 
 bool log_level_read(struct str name, enum log_level *level)
 {
-    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++)
+    for (size_t i = 0; i <= LOG_BUILT; i++)
         if (str_is(name, level_names[i])) {
             *level = (enum log_level)i;
             return true;
         }
     return false;
+}
+
+const char *log_level_names(void)
+{
+    static const char *const names[] = {"error", "error or warning", "error, warning or info",
+                                        "error, warning, info or debug"};
+    return names[LOG_BUILT];
 }
 
 /* How many bytes at the start of text are one whole character of UTF-8; 0: none is. */

@@ -95,6 +95,8 @@ void lacks_find(struct daemon *daemon);
 void lacks_write(const struct daemon *daemon, struct json_writer *w);
 /* daemon/host.c: what the link asks and tells. */
 void daemon_fill_host(struct daemon *daemon);
+/* The member "features" of hello and of daemon.status. */
+void daemon_write_features(struct json_writer *w);
 /* Appends daemon.started or daemon.stopped. */
 void daemon_say_started(struct daemon *daemon, const char *reason);
 void daemon_say_stopped(struct daemon *daemon);

@@ -5,6 +5,34 @@
 
 #include <string.h>
 
+void daemon_write_features(struct json_writer *w)
+{
+    static const struct {
+        const char *name;
+        bool built_in;
+    } features[] = {
+        {"tls", BUILT_IN(CONFIG_TLS)},
+        {"yaml", BUILT_IN(CONFIG_YAML)},
+        {"chain", BUILT_IN(CONFIG_JOURNAL_CHAIN)},
+        {"python", BUILT_IN(CONFIG_PYTHON_BRIDGE)},
+        {"landlock", BUILT_IN(CONFIG_LANDLOCK)},
+        {"describe", BUILT_IN(CONFIG_DESCRIBE)},
+        {"patterns", BUILT_IN(CONFIG_PATTERN)},
+        {"user-names", BUILT_IN(CONFIG_USER_NAMES)},
+        {"resolve", BUILT_IN(CONFIG_RESOLVE)},
+        {"proxy", BUILT_IN(CONFIG_PROXY)},
+        {"salvage", BUILT_IN(CONFIG_SALVAGE)},
+        {"metrics", BUILT_IN(CONFIG_METRICS)},
+    };
+
+    json_key(w, "features");
+    json_array(w);
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++)
+        if (features[i].built_in)
+            json_text(w, features[i].name);
+    json_array_end(w);
+}
+
 static void write_hello(void *context, struct json_writer *w)
 {
     struct daemon *daemon = context;
@@ -16,17 +44,7 @@ static void write_hello(void *context, struct json_writer *w)
         json_put_text(w, "previous_id", daemon->identity.previous_id);
     json_put_i64(w, "epoch", daemon->identity.epoch);
     json_put_text(w, "version", CHARTER_VERSION);
-    json_key(w, "features");
-    json_array(w);
-#ifdef CONFIG_TLS
-    json_text(w, "tls");
-#endif
-#ifdef CONFIG_YAML
-    json_text(w, "yaml");
-#endif
-    if (CHAIN_BUILT_IN)
-        json_text(w, "chain");
-    json_array_end(w);
+    daemon_write_features(w);
     json_object_end(w);
     json_put_text(w, "project", daemon->project.name);
     json_key(w, "limits");

@@ -33,11 +33,11 @@ int main(int argc, char **argv)
     case COMMAND_START:
         return run_daemon(daemon);
     case COMMAND_CHECK:
-        return daemon_check(daemon);
+        return BUILT_IN(CONFIG_CHECK) ? daemon_check(daemon) : EXIT_USAGE;
     case COMMAND_VERIFY:
-        return CHAIN_BUILT_IN ? daemon_verify(daemon) : EXIT_USAGE;
+        return BUILT_IN(CONFIG_JOURNAL_CHAIN) ? daemon_verify(daemon) : EXIT_USAGE;
     case COMMAND_LIMITS:
-        return daemon_limits();
+        return BUILT_IN(CONFIG_LIMITS) ? daemon_limits() : EXIT_USAGE;
     case COMMAND_VERSION:
         (void)port_stdout(STR("charter-daemon " CHARTER_VERSION "\n"));
         return EXIT_STOPPED;

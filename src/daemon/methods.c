@@ -1,6 +1,7 @@
 /* The method table (contract §5), and the two methods that are the daemon's own. */
 #include "daemon/daemon.h"
 
+#include "base/built.h"
 #include "run/job.h"
 
 #include "json/read.h"
@@ -45,13 +46,17 @@ static void on_status(void *context, struct rpc_call *call, struct str params)
     json_put_u64(w, "first_seq", journal_first_seq(&daemon->journal));
     json_put_u64(w, "last_seq", journal_last_seq(&daemon->journal));
     json_put_text(w, "pressure", pressure_name(&daemon->engine));
-    json_put_u64(w, "syncs", daemon->journal.syncs);
-    json_put_u64(w, "bytes_written", daemon->journal.bytes_written);
+    if (BUILT_IN(CONFIG_METRICS)) {
+        json_put_u64(w, "syncs", daemon->journal.syncs);
+        json_put_u64(w, "bytes_written", daemon->journal.bytes_written);
+    }
     json_object_end(w);
-    json_put_i64(w, "memory_private_bytes", port_memory_private());
+    if (BUILT_IN(CONFIG_METRICS))
+        json_put_i64(w, "memory_private_bytes", port_memory_private());
     json_put_text(w, "sandbox", port_confinement() > 0 ? "landlock" : "none");
     json_key(w, "lacks");
     lacks_write(daemon, w);
+    daemon_write_features(w);
     json_object_end(w);
     rpc_answer_end(call, w);
 }

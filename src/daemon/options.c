@@ -6,66 +6,6 @@
 
 #include <string.h>
 
-#define TEXT_OF(number) #number
-#define AS_TEXT(number) TEXT_OF(number)
-#define JOURNAL_KIB AS_TEXT(CONFIG_JOURNAL_KIB)
-
-#ifdef CONFIG_JOURNAL_CHAIN
-#define VERIFY_HELP                                                                                                      \
-    "  charter-daemon verify [--project-path DIR] [--head SEQ:SHA256] [--json]\n"                                        \
-    "                                               checks the journal's chain of hashes, and whether a head that the\n" \
-    "                                               gateway keeps is in it\n"
-#define VERIFY_CODES "; verify: 0 the chain holds, 1 it does not, or the head is not in it"
-#else
-#define VERIFY_HELP ""
-#define VERIFY_CODES ""
-#endif
-
-const char options_help[] =
-    "charter-daemon: runs Charter workflows of one project\n"
-    "\n"
-    "  charter-daemon start [--project-path DIR] [--gateway URL]... [--token-file FILE] [--background]\n"
-    "                       [--proxy URL|none] [--tls-FLAG VALUE]... [--reconnect-ms A,B] [--journal-kib N] [--salvage]\n"
-    "                       [--log-level error|warning|info|debug] [--log-format text|json]\n"
-    "  charter-daemon check [--project-path DIR]    checks charter.yml and all workflows\n" VERIFY_HELP
-    "  charter-daemon limits                        prints what memory is reserved for what\n"
-    "  charter-daemon --version | --help\n"
-    "\n"
-    "  --project-path DIR  the project (CHARTER_PROJECT_PATH; default: the current directory)\n"
-    "  --gateway URL       http://, https://, ws:// or wss:// address of the gateway (CHARTER_GATEWAY; default:\n"
-    "                      charter.yml's); several are doors to one gateway. Without one the daemon works locally and\n"
-    "                      keeps events.\n"
-    "  --token-file FILE   file with the bearer token for the gateway (CHARTER_TOKEN_FILE)\n"
-    "  --proxy URL|none    http://HOST:PORT of a proxy that leads to the gateway (CHARTER_PROXY; default: what https_proxy,\n"
-    "                      or http_proxy for http:// gateways, says); no_proxy names hosts that are reached without it\n"
-    "  --proxy-credentials-file FILE\n"
-    "                      USER:PASSWORD for the proxy (CHARTER_PROXY_CREDENTIALS_FILE)\n"
-    "  --reconnect-ms A,B  how long to wait before the gateway is dialled again: at random below A milliseconds after the\n"
-    "                      first failure, below twice that after the next, never above B (CHARTER_RECONNECT_MS; default:\n"
-    "                      1000,300000)\n"
-    "  --tls-ca FILE|DIR   certificates of the CAs that may vouch for the gateway (CHARTER_TLS_CA; default: the system's,\n"
-    "                      or what SSL_CERT_FILE or SSL_CERT_DIR name)\n"
-    "  --tls-pin P         sha256//BASE64 of the gateway's public key; one of several must match (CHARTER_TLS_PIN, with\n"
-    "                      \";\" between several). Without --tls-ca and --tls-crl a pin replaces the CA.\n"
-    "  --tls-cert FILE, --tls-key FILE\n"
-    "                      the daemon's own certificate, with what stands between it and its CA, and its key\n"
-    "                      (CHARTER_TLS_CERT, CHARTER_TLS_KEY)\n"
-    "  --tls-crl FILE      lists of revoked certificates (CHARTER_TLS_CRL); the issuer of the gateway's must be among them\n"
-    "  --tls-min V         lowest version of TLS, 1.2 or 1.3 (CHARTER_TLS_MIN; default: 1.2)\n"
-    "                      Names and dates of certificates are always checked. All these files are read anew for each\n"
-    "                      connection.\n"
-    "  --journal-kib N     disk space for the journal, from 2048 to 1048576 KiB (CHARTER_JOURNAL_KIB; default: " JOURNAL_KIB
-    ")\n"
-    "  --salvage           where the journal is damaged, keep a copy of it and go on with what can be read\n"
-    "  --background        detach from the terminal when ready\n"
-    "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: info)\n"
-    "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
-    "\n"
-    "Signals: TERM and INT stop in order (running steps get their grace time), a second one at once; HUP reads\n"
-    "charter.yml and the token file again.\n"
-    "Exit codes: 0 stopped, 2 usage, 3 project invalid, 4 already running, 5 state damaged (do not restart),\n"
-    "6 storage failed (restart may help)" VERIFY_CODES ".\n";
-
 static bool complain(const char *what, const char *about)
 {
     char bytes[LIMIT_URL + 256];
@@ -147,8 +87,14 @@ static bool set_journal(struct options *options, const char *value)
 
 static bool set_level(struct options *options, const char *value)
 {
-    return log_level_read(str_of(value), &options->log_level) ||
-           complain("--log-level must be error, warning, info or debug", value);
+    char bytes[128];
+    struct out out = OUT_ON(bytes);
+
+    if (log_level_read(str_of(value), &options->log_level))
+        return true;
+    out_format(&out, "--log-level must be %s%s", log_level_names(),
+               LOG_BUILT < LOG_DEBUG ? ", this build logs nothing else" : "");
+    return complain(out_cstr(&out), value);
 }
 
 static bool set_format(struct options *options, const char *value)
@@ -205,34 +151,49 @@ enum flag {
     FLAGS
 };
 
+/* The symbol that a flag wants. */
+#define NEEDS(symbol) (BUILT_IN(CONFIG_##symbol) ? NULL : #symbol)
+
 static const struct {
     const char *name, *variable;
     bool wants_value, start_only;
+    const char *lacks; /* the symbol without which this build does not know it; NULL: it does */
 } flags[FLAGS] = {
-    [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false},
-    [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true},
-    [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true},
-    [FLAG_PROXY] = {"--proxy", "CHARTER_PROXY", true, true},
+    [FLAG_PROJECT] = {"--project-path", "CHARTER_PROJECT_PATH", true, false, NULL},
+    [FLAG_GATEWAY] = {"--gateway", "CHARTER_GATEWAY", true, true, NEEDS(LINK)},
+    [FLAG_TOKEN] = {"--token-file", "CHARTER_TOKEN_FILE", true, true, NEEDS(LINK)},
+    [FLAG_PROXY] = {"--proxy", "CHARTER_PROXY", true, true, NEEDS(PROXY)},
     [FLAG_PROXY_CREDENTIALS] = {"--proxy-credentials-file", "CHARTER_PROXY_CREDENTIALS_FILE", true,
-                                true},
-    [FLAG_RECONNECT] = {"--reconnect-ms", "CHARTER_RECONNECT_MS", true, true},
-    [FLAG_TLS_CA] = {"--tls-ca", "CHARTER_TLS_CA", true, true},
-    [FLAG_TLS_PIN] = {"--tls-pin", "CHARTER_TLS_PIN", true, true},
-    [FLAG_TLS_CERT] = {"--tls-cert", "CHARTER_TLS_CERT", true, true},
-    [FLAG_TLS_KEY] = {"--tls-key", "CHARTER_TLS_KEY", true, true},
-    [FLAG_TLS_CRL] = {"--tls-crl", "CHARTER_TLS_CRL", true, true},
-    [FLAG_TLS_MIN] = {"--tls-min", "CHARTER_TLS_MIN", true, true},
-    [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false},
-    [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false},
-    [FLAG_JOURNAL] = {"--journal-kib", "CHARTER_JOURNAL_KIB", true, true},
-    [FLAG_SALVAGE] = {"--salvage", NULL, false, true},
-    [FLAG_BACKGROUND] = {"--background", NULL, false, true},
-    [FLAG_HEAD] = {"--head", NULL, true, false},
-    [FLAG_JSON] = {"--json", NULL, false, false},
+                                true, NEEDS(PROXY)},
+    [FLAG_RECONNECT] = {"--reconnect-ms", "CHARTER_RECONNECT_MS", true, true, NEEDS(LINK)},
+    [FLAG_TLS_CA] = {"--tls-ca", "CHARTER_TLS_CA", true, true, NULL},
+    [FLAG_TLS_PIN] = {"--tls-pin", "CHARTER_TLS_PIN", true, true, NULL},
+    [FLAG_TLS_CERT] = {"--tls-cert", "CHARTER_TLS_CERT", true, true, NULL},
+    [FLAG_TLS_KEY] = {"--tls-key", "CHARTER_TLS_KEY", true, true, NULL},
+    [FLAG_TLS_CRL] = {"--tls-crl", "CHARTER_TLS_CRL", true, true, NULL},
+    [FLAG_TLS_MIN] = {"--tls-min", "CHARTER_TLS_MIN", true, true, NULL},
+    [FLAG_LEVEL] = {"--log-level", "CHARTER_LOG_LEVEL", true, false, NULL},
+    [FLAG_FORMAT] = {"--log-format", "CHARTER_LOG_FORMAT", true, false, NULL},
+    [FLAG_JOURNAL] = {"--journal-kib", "CHARTER_JOURNAL_KIB", true, true, NULL},
+    [FLAG_SALVAGE] = {"--salvage", NULL, false, true, NEEDS(SALVAGE)},
+    [FLAG_BACKGROUND] = {"--background", NULL, false, true, NULL},
+    [FLAG_HEAD] = {"--head", NULL, true, false, NULL},
+    [FLAG_JSON] = {"--json", NULL, false, false, NULL},
 };
+
+static bool complain_of_lack(const char *about, const char *symbol)
+{
+    char bytes[128];
+    struct out out = OUT_ON(bytes);
+
+    out_format(&out, "this build does without it (%s)", symbol);
+    return complain(out_cstr(&out), about);
+}
 
 static bool apply(struct options *options, enum flag flag, const char *value)
 {
+    if (flags[flag].lacks != NULL)
+        return complain_of_lack(flags[flag].name, flags[flag].lacks);
     switch (flag) {
     case FLAG_PROJECT:
         return set_path(options->project_path, value, "--project-path");
@@ -348,26 +309,33 @@ bool options_read(struct options *options, int argc, char **argv)
     static const struct {
         const char *name;
         enum daemon_command command;
+        const char *lacks;
     } commands[] = {
-        {"start", COMMAND_START},   {"check", COMMAND_CHECK},       {"verify", COMMAND_VERIFY},
-        {"limits", COMMAND_LIMITS}, {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP},
-        {"-h", COMMAND_HELP},
+        {"start", COMMAND_START, NULL},
+        {"check", COMMAND_CHECK, NEEDS(CHECK)},
+        {"verify", COMMAND_VERIFY, NEEDS(JOURNAL_CHAIN)},
+        {"limits", COMMAND_LIMITS, NEEDS(LIMITS)},
+        {"--version", COMMAND_VERSION, NULL},
+        {"--help", COMMAND_HELP, NULL},
+        {"-h", COMMAND_HELP, NULL},
     };
     bool seen[FLAGS] = {false}, found = false;
+    const char *lacks = NULL;
 
     memset(options, 0, sizeof *options);
-    options->log_level = LOG_INFO;
+    options->log_level = LOG_DEFAULT;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
             options->command = commands[i].command;
+            lacks = commands[i].lacks;
             found = true;
         }
     if (!found)
         return complain(argc > 1 ? "unknown command"
                                  : "a command is missing (start, check, verify, limits)",
                         argc > 1 ? argv[1] : "");
-    if (options->command == COMMAND_VERIFY && !CHAIN_BUILT_IN)
-        return complain("this program was built without JOURNAL_CHAIN", argv[1]);
+    if (lacks != NULL)
+        return complain_of_lack(argv[1], lacks);
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             options->command = COMMAND_HELP;

@@ -125,6 +125,12 @@ static bool mask(void *context, char *text, size_t *n)
     return mask_event(&daemon->engine.mask, text, n);
 }
 
+/* Constant where that is not built in: what it needs is thrown away then. */
+static bool is_salvaging(const struct daemon *daemon)
+{
+    return BUILT_IN(CONFIG_SALVAGE) && daemon->options.salvage;
+}
+
 static bool journal_refused(struct daemon *daemon, enum err err, const char *path,
                             const struct journal_report *report)
 {
@@ -134,7 +140,7 @@ static bool journal_refused(struct daemon *daemon, enum err err, const char *pat
                   : report->text[0] != '\0' ? report->text
                                             : err_text(err),
                   err != ERR_DAMAGED ? ""
-                  : daemon->options.salvage
+                  : is_salvaging(daemon) || !BUILT_IN(CONFIG_SALVAGE)
                       ? "; nothing was touched"
                       : "; nothing was touched, --salvage goes on without what is lost");
         return end_with(daemon, EXIT_DAMAGED);
@@ -182,7 +188,7 @@ static bool open_journal(struct daemon *daemon)
 
     path_in(daemon, "journal", path);
     out_format(&name, "%s.damaged-%lld", path, (long long)daemon->identity.epoch);
-    err = daemon->options.salvage
+    err = is_salvaging(daemon)
               ? journal_salvage(journal, path, out_cstr(&name), daemon->identity.id, limit,
                                 on_record, daemon, &report, &damaged)
               : journal_open(journal, path, daemon->identity.id, limit, on_record, daemon, &report);
@@ -196,10 +202,10 @@ static bool open_journal(struct daemon *daemon)
     daemon->engine.on_no_space_context = daemon;
     /* A checkpoint may name runs that have gone with older segments since. */
     daemon_let_ended_go(daemon, journal->segments[0].number - 1);
-    if (damaged == 0) {
+    if (!is_salvaging(daemon) || damaged == 0) {
         if (report.cut_bytes > 0)
             log_warning("journal", "%s", report.text);
-        if (daemon->options.salvage)
+        if (is_salvaging(daemon))
             log_info("journal", "nothing is damaged: --salvage had nothing to do");
         return true;
     }

@@ -143,7 +143,7 @@ enum gateway_options_outcome gateway_options_read(int argc, char **argv,
                                         .port = 8765,
                                         .name = "gateway",
                                         .heartbeat_s = GATEWAY_HEARTBEAT_S,
-                                        .log_level = LOG_INFO};
+                                        .log_level = LOG_DEFAULT};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return GATEWAY_OPTIONS_HELP;

@@ -41,9 +41,9 @@ void link_plan_retry(struct link *link)
     link->next_try_ms = link->loop->now_ms + wait;
     if (link->after != LINK_AFTER_EXACT)
         link->url_at = (link->url_at + 1) % link->options.url_count;
-    log_write(link->after == LINK_AFTER_EXACT ? LOG_INFO : LOG_WARNING, "link",
-              "%s; next try in %lld.%lld s", link->last_error, (long long)(wait / 1000),
-              (long long)(wait / 100 % 10));
+    log_at(link->after == LINK_AFTER_EXACT ? LOG_INFO : LOG_WARNING, "link",
+           "%s; next try in %lld.%lld s", link->last_error, (long long)(wait / 1000),
+           (long long)(wait / 100 % 10));
 }
 
 void link_watch_secret(struct link *link)

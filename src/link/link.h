@@ -1,6 +1,6 @@
 /* The gateway link (contract §6): one outbound WebSocket that always comes back.  It owns the connection, the hello, the
  * outbox (a cursor over the journal), acks and ceilings, backoff.  It never knows runs: what hello says of them, and what commands
- * do, comes in through `struct link_host`. */
+ * do, comes in through `struct link_host`.  link_none.c stands in where CONFIG_LINK is off. */
 #ifndef LINK_LINK_H
 #define LINK_LINK_H
 

@@ -165,8 +165,10 @@ static bool configure(struct tls *tls)
     mbedtls_ssl_conf_verify(config, tls_judge_certificate, &engine->judge);
     if (engine->judge.options->only_1_3)
         mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
+#ifdef CONFIG_TLS_RESUME
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
         config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
     if (mbedtls_ssl_conf_alpn_protocols(config, (const char **)(uintptr_t)protocols) != 0 ||
         mbedtls_ssl_setup(&engine->ssl, config) != 0)
         return false;

@@ -9,11 +9,13 @@
 #ifndef LINK_TLS_H
 #define LINK_TLS_H
 
+#include "base/built.h"
 #include "link/tls_options.h"
 #include "link/transport.h"
 
 #define TLS_ERROR 288
-#define TLS_SESSION 6144 /* bytes of a session for resumption; a longer one is not kept */
+/* Bytes of a session for resumption; a longer one is not kept. */
+#define TLS_SESSION (BUILT_IN(CONFIG_TLS_RESUME) ? 6144 : 1)
 
 struct tls_engine; /* in the pool, while there is a connection */
 

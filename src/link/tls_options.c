@@ -1,6 +1,7 @@
 /* Owns the reading of the TLS flags.  It opens no file: whether one can be used is told when it is. */
 #include "link/tls_options.h"
 
+#include "base/built.h"
 #include "port.h"
 
 #include <stddef.h>
@@ -89,32 +90,40 @@ static bool take_version(struct tls_options *options, const char *value, const c
     options->only_1_3 = strcmp(value, "1.3") == 0;
     if (!options->only_1_3 && strcmp(value, "1.2") != 0)
         return false;
-#ifndef CONFIG_TLS_1_2
-    options->only_1_3 = true; /* this build knows no other */
-#endif
+    if (!BUILT_IN(CONFIG_TLS_1_2))
+        options->only_1_3 = true; /* this build knows no other */
     return true;
 }
 
 bool tls_option_take(struct tls_options *options, struct str flag, const char *value,
                      const char **reason)
 {
+    const struct {
+        const char *flag;
+        char *path;
+        const char *lacks; /* why this build cannot take it; NULL: it can */
+    } files[] = {
+        {"--tls-ca", options->ca,
+         BUILT_IN(CONFIG_TLS_CA) ? NULL : "this build asks no CAs (TLS_CA)"},
+        {"--tls-cert", options->cert,
+         BUILT_IN(CONFIG_TLS_CLIENT_CERT) ? NULL
+                                          : "this build shows no certificate (TLS_CLIENT_CERT)"},
+        {"--tls-key", options->key,
+         BUILT_IN(CONFIG_TLS_CLIENT_CERT) ? NULL
+                                          : "this build shows no certificate (TLS_CLIENT_CERT)"},
+        {"--tls-crl", options->crl,
+         BUILT_IN(CONFIG_TLS_CRL) ? NULL : "this build reads no CRLs (TLS_CRL)"},
+    };
+
     if (!TLS_IS_BUILT) {
         *reason = "this build has no TLS";
         return false;
     }
-    if (str_is(flag, "--tls-ca"))
-        return take_path(options->ca, value, reason);
-    if (str_is(flag, "--tls-cert"))
-        return take_path(options->cert, value, reason);
-    if (str_is(flag, "--tls-key"))
-        return take_path(options->key, value, reason);
-    if (str_is(flag, "--tls-crl")) {
-#ifndef CONFIG_TLS_CRL
-        *reason = "this build reads no CRLs";
-        return false;
-#else
-        return take_path(options->crl, value, reason);
-#endif
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (!str_is(flag, files[i].flag))
+            continue;
+        *reason = files[i].lacks;
+        return files[i].lacks == NULL && take_path(files[i].path, value, reason);
     }
     if (str_is(flag, "--tls-pin"))
         return take_pins(options, str_of(value), reason);

@@ -4,6 +4,7 @@
  * place of a CA and a gateway's certificate that stands itself among the CAs. */
 #include "link/tls_engine.h"
 
+#include "base/built.h"
 #include "base/hash.h"
 
 #include <string.h>
@@ -104,7 +105,7 @@ static void judge_chain(struct tls_judge *judge, const mbedtls_x509_crt *own)
 {
     check_pins(judge, own);
     check_name(judge, own);
-    if (!tls_pins_replace_ca(judge->options))
+    if (BUILT_IN(CONFIG_TLS_CA) && !tls_pins_replace_ca(judge->options))
         check_constraints(judge);
 #ifdef CONFIG_TLS_CRL
     if (judge->words[0] == '\0' && judge->options->crl[0] != '\0')

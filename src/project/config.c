@@ -1,5 +1,6 @@
 /* charter.yml.  Owns its form, and the JSON that carries it from the helper into the daemon.  Invariant: what
  * project_take() takes has passed config_load(). */
+#include "base/built.h"
 #include "project/integration.h"
 #include "project/project.h"
 #include "project/reference.h"
@@ -73,6 +74,8 @@ static bool check_gateway(const struct reader *r, struct str raw)
     size_t count = 0;
     if (raw.n == 0)
         return true;
+    if (!BUILT_IN(CONFIG_LINK))
+        return reader_fail(r, raw, "this build has no link to a gateway (LINK)");
     if (!reader_object(r, raw, gateway_fields, COUNT_OF(gateway_fields), &members))
         return false;
     if (members.token_file.n > 0 &&

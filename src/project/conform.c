@@ -189,7 +189,7 @@ bool conform_check(struct project_workspace *workspace, const char *root,
     c.deadline = port_monotonic_ms() + TOGETHER_MS;
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_step *first = &plan->steps[i];
-        bool is_first = describe_is_wanted(first);
+        bool is_first = integration_describes(first);
         for (size_t j = 0; is_first && j < i; j++)
             is_first = !str_equal(plan->steps[j].uses, first->uses);
         if (!is_first)

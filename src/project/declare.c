@@ -204,9 +204,14 @@ static bool check_pattern_text(const struct reader *r, const struct declaration 
     if (!json_string_copy(d->pattern, pattern, sizeof pattern))
         return reader_fail(r, d->pattern, "must be at most %d bytes without U+0000",
                            PATTERN_SIZE - 1);
-    if (pattern_match(pattern, NULL, &matches, reason, sizeof reason) != OK)
+    switch (pattern_match(pattern, NULL, &matches, reason, sizeof reason)) {
+    case OK:
+        return true;
+    case ERR_UNSUPPORTED:
+        return reader_fail(r, d->pattern, "%s", reason);
+    default:
         return reader_fail(r, d->pattern, "is no POSIX extended regular expression: %s", reason);
-    return true;
+    }
 }
 
 static bool check_choices_text(const struct reader *r, struct project_workspace *workspace,

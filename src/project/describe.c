@@ -24,16 +24,6 @@ struct command {
     bool is_free; /* sandbox: false */
 };
 
-bool describe_is_wanted(const struct plan_step *step)
-{
-    struct str entries[] = {step->plan_entry, step->project_entry}, value;
-    for (size_t i = 0; step->kind == PLAN_USES && i < sizeof entries / sizeof entries[0]; i++) {
-        if (json_member(entries[i], "describe", &value) && json_type(value) == JSON_BOOLEAN)
-            return json_is_true(value);
-    }
-    return false;
-}
-
 /* --- the command ------------------------------------------------------------------------------------------------------------ */
 
 static const char *end_text(struct command *command, size_t start)

@@ -1,4 +1,5 @@
-/* What integrations say of themselves (contract §2, config models), and holding config and inputs against it. */
+/* What integrations say of themselves (contract §2, config models), and holding config and inputs against it.  describe_none.c stands in where
+ * CONFIG_DESCRIBE is off: there no plan passes in which an integration describes itself. */
 #ifndef PROJECT_DESCRIBE_H
 #define PROJECT_DESCRIBE_H
 
@@ -8,9 +9,6 @@
 struct description {
     struct str config_schema, input_schema; /* "{}" where it gave none */
 };
-
-/* Whether the entries of a step that uses an integration say `describe: true`. */
-bool describe_is_wanted(const struct plan_step *step);
 
 /* `entry` is integration_write()'s.  Asks COMMAND --describe, or takes what it said when its files were the same (`fresh`: never).  Blocks for five seconds at most, and not beyond `deadline` (monotonic).  The text goes to
  * `to`; false with words in *why.  (describe.c) */

@@ -383,6 +383,16 @@ static struct str member(struct str entry, const char *name)
     return json_member(entry, name, &value) && json_type(value) != JSON_NULL ? value : STR_NONE;
 }
 
+bool integration_describes(const struct plan_step *step)
+{
+    struct str entries[] = {step->plan_entry, step->project_entry}, value;
+    for (size_t i = 0; step->kind == PLAN_USES && i < sizeof entries / sizeof entries[0]; i++) {
+        if (json_member(entries[i], "describe", &value) && json_type(value) == JSON_BOOLEAN)
+            return json_is_true(value);
+    }
+    return false;
+}
+
 void integration_write(const struct plan_step *step, struct json_writer *w)
 {
     static const char *const overlays[] = {"config", "env", "limits"};

@@ -15,6 +15,9 @@ bool integration_check_all(const struct reader *r, struct str entries);
 bool integration_resolve(const struct reader *r, const char *root, struct str project_entries,
                          struct plan *plan);
 
+/* Whether the entries of a step that uses an integration say `describe: true`. */
+bool integration_describes(const struct plan_step *step);
+
 /* {"command":[…],"config":{…},"env":{…},"limits":{…},"uid":…,"gid":…,"sandbox":…} of a resolved step: charter.yml's entry overlaid by the plan's. */
 void integration_write(const struct plan_step *step, struct json_writer *w);
 

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ERR_SYNTAX with words when the pattern is none; `text` NULL only checks the pattern. */
+/* ERR_SYNTAX with words when the pattern is none, ERR_UNSUPPORTED where this build has no patterns (pattern_none.c); `text` NULL only
+ * checks the pattern. */
 enum err pattern_match(const char *pattern, const char *text, bool *matches, char *reason,
                        size_t reason_size);
 

@@ -419,12 +419,17 @@ static int say_things(void *context, int fd)
     if (freopen(context, "w", stderr) == NULL)
         return 1;
     log_setup(LOG_INFO, LOG_TEXT);
-    log_debug("base", "not to be seen");
-    log_warning("base", "first\nsecond \x1b[1m %d", 5);
+    log_write(LOG_DEBUG, "base", "not to be seen");
+    log_write(LOG_WARNING, "base", "first\nsecond \x1b[1m %d", 5);
     log_setup(LOG_DEBUG, LOG_JSON);
-    log_debug("base", "a \"quote\" and a \\");
-    log_info("base", "good \xc3\xa9, torn \xc3, wild \xff\x80, \xc2\x9b.");
-    log_info("base", "%02000d", 1);
+    log_write(LOG_DEBUG, "base", "a \"quote\" and a \\");
+    /* What is not built in is not said, whatever was asked for. */
+    log_debug("base", "level debug");
+    log_info("base", "level info");
+    log_warning("base", "level warning");
+    log_error("base", "level error");
+    log_write(LOG_INFO, "base", "good \xc3\xa9, torn \xc3, wild \xff\x80, \xc2\x9b.");
+    log_write(LOG_INFO, "base", "%02000d", 1);
     return 0;
 }
 
@@ -456,6 +461,10 @@ static void log_lines_cannot_be_forged(void **state)
     assert_non_null(strstr(text, "Z warning base: first?second ?[1m 5\n"));
     assert_non_null(strstr(text, "\",\"level\":\"debug\",\"room\":\"base\","
                                  "\"message\":\"a \\\"quote\\\" and a \\\\\"}\n{\"time\":\""));
+    assert_int_equal(strstr(text, "level debug") != NULL, LOG_BUILT >= LOG_DEBUG);
+    assert_int_equal(strstr(text, "level info") != NULL, LOG_BUILT >= LOG_INFO);
+    assert_int_equal(strstr(text, "level warning") != NULL, LOG_BUILT >= LOG_WARNING);
+    assert_non_null(strstr(text, "level error"));
     assert_non_null(strstr(text, "\"good \xc3\xa9, torn ?, wild ??, ?.\"}\n"));
     /* A message that is too long is cut, and the line still ends as it must. */
     assert_string_equal(text + got - 6, "000\"}\n");

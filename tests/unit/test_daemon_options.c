@@ -52,23 +52,28 @@ static void without_flags_there_are_defaults(void **state)
     assert_int_equal(options.gateway_count, 0);
     assert_string_equal(options.token_file, "");
     assert_false(options.background);
-    assert_int_equal(options.log_level, LOG_INFO);
+    assert_int_equal(options.log_level, LOG_DEFAULT);
     assert_int_equal(options.log_format, LOG_TEXT);
 }
+
+#define NEEDS_LINK                                                                                 \
+    if (!BUILT_IN(CONFIG_LINK))                                                                    \
+    skip()
 
 static void every_flag_is_taken_in_both_forms(void **state)
 {
     (void)state;
+    NEEDS_LINK;
     write_file(PATH("token"), "t");
     const char *token = PATH("token");
     assert_true(READ("start", "--project-path", folder, "--gateway", "http://h:1/p", "--token-file",
-                     token, "--background", "--log-level", "debug"));
+                     token, "--background", "--log-level", "error"));
     assert_string_equal(options.project_path, folder);
     assert_int_equal(options.gateway_count, 1);
     assert_string_equal(options.gateways[0], "http://h:1/p");
     assert_string_equal(options.token_file, token);
     assert_true(options.background);
-    assert_int_equal(options.log_level, LOG_DEBUG);
+    assert_int_equal(options.log_level, LOG_ERROR);
 
     char argument[5][LIMIT_PATH + 32];
     snprintf(argument[0], sizeof argument[0], "--project-path=%s", folder);
@@ -87,24 +92,53 @@ static void commands_are_known(void **state)
     static const struct {
         const char *name;
         enum daemon_command command;
+        bool built_in;
     } commands[] = {
-        {"start", COMMAND_START},       {"check", COMMAND_CHECK}, {"limits", COMMAND_LIMITS},
-        {"--version", COMMAND_VERSION}, {"--help", COMMAND_HELP}, {"-h", COMMAND_HELP},
+        {"start", COMMAND_START, true},
+        {"check", COMMAND_CHECK, BUILT_IN(CONFIG_CHECK)},
+        {"verify", COMMAND_VERIFY, BUILT_IN(CONFIG_JOURNAL_CHAIN)},
+        {"limits", COMMAND_LIMITS, BUILT_IN(CONFIG_LIMITS)},
+        {"--version", COMMAND_VERSION, true},
+        {"--help", COMMAND_HELP, true},
+        {"-h", COMMAND_HELP, true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        assert_true(READ(commands[i].name));
-        assert_int_equal(options.command, commands[i].command);
+        assert_int_equal(READ(commands[i].name), commands[i].built_in);
+        if (commands[i].built_in)
+            assert_int_equal(options.command, commands[i].command);
     }
     assert_true(READ("start", "--help"));
     assert_int_equal(options.command, COMMAND_HELP);
-    assert_true(READ("check", "-h"));
+    assert_true(READ("start", "--background", "-h"));
     assert_int_equal(options.command, COMMAND_HELP);
+}
+
+/* A flag of a feature that is not built in is refused, and so is its variable. */
+static void what_is_not_built_in_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("start", "--salvage"), BUILT_IN(CONFIG_SALVAGE));
+    assert_int_equal(READ("start", "--gateway=http://h"), BUILT_IN(CONFIG_LINK));
+    assert_int_equal(READ("start", "--token-file=/t"), BUILT_IN(CONFIG_LINK));
+    assert_int_equal(READ("start", "--proxy=none"), BUILT_IN(CONFIG_PROXY));
+    assert_int_equal(READ("start", "--tls-ca=/ca.pem"), BUILT_IN(CONFIG_TLS_CA));
+    assert_int_equal(READ("start", "--tls-crl=/crl.pem"), BUILT_IN(CONFIG_TLS_CRL));
+    assert_int_equal(READ("start", "--tls-cert=/c.pem", "--tls-key=/c.key"),
+                     BUILT_IN(CONFIG_TLS_CLIENT_CERT));
+    assert_int_equal(READ("start", "--tls-min=1.3"), BUILT_IN(CONFIG_TLS));
+    assert_int_equal(READ("start", "--log-level=debug"), LOG_BUILT >= LOG_DEBUG);
+    assert_int_equal(READ("start", "--log-level=info"), LOG_BUILT >= LOG_INFO);
+    assert_int_equal(READ("start", "--log-level=warning"), LOG_BUILT >= LOG_WARNING);
+    assert_true(READ("start", "--log-level=error"));
+    setenv("CHARTER_GATEWAY", "http://h", 1);
+    assert_int_equal(READ("start"), BUILT_IN(CONFIG_LINK));
 }
 
 static void several_gateways_are_doors_in_order(void **state)
 {
     (void)state;
+    NEEDS_LINK;
     assert_true(READ("start", "--gateway", "http://a", "--gateway=http://b", "--gateway", "ws://c",
                      "--gateway", "ws://d"));
     assert_int_equal(options.gateway_count, 4);
@@ -117,6 +151,7 @@ static void several_gateways_are_doors_in_order(void **state)
 static void the_pace_of_reconnecting_is_two_numbers(void **state)
 {
     (void)state;
+    NEEDS_LINK;
     assert_true(READ("start"));
     assert_int_equal(options.reconnect_first_ms, 0);
     assert_true(READ("start", "--reconnect-ms", "20,4000"));
@@ -167,13 +202,14 @@ static void the_environment_stands_in_for_flags(void **state)
     (void)state;
     setenv("CHARTER_PROJECT_PATH", folder, 1);
     setenv("CHARTER_GATEWAY", "http://from.environment", 1);
-    setenv("CHARTER_LOG_LEVEL", "warning", 1);
+    setenv("CHARTER_LOG_LEVEL", "error", 1);
     setenv("CHARTER_LOG_FORMAT", "json", 1);
+    NEEDS_LINK;
     assert_true(READ("start"));
     assert_string_equal(options.project_path, folder);
     assert_int_equal(options.gateway_count, 1);
     assert_string_equal(options.gateways[0], "http://from.environment");
-    assert_int_equal(options.log_level, LOG_WARNING);
+    assert_int_equal(options.log_level, LOG_ERROR);
     assert_int_equal(options.log_format, LOG_JSON);
 
     assert_true(READ("start", "--gateway=ws://flag", "--log-level=error"));
@@ -188,12 +224,12 @@ static void a_bad_environment_is_refused_and_an_empty_one_is_none(void **state)
     (void)state;
     setenv("CHARTER_LOG_LEVEL", "loud", 1);
     assert_false(READ("start"));
-    assert_true(READ("start", "--log-level=info"));
+    assert_true(READ("start", "--log-level=error"));
     setenv("CHARTER_LOG_LEVEL", "", 1);
     setenv("CHARTER_GATEWAY", "", 1);
     setenv("CHARTER_PROJECT_PATH", "", 1);
     assert_true(READ("start"));
-    assert_int_equal(options.log_level, LOG_INFO);
+    assert_int_equal(options.log_level, LOG_DEFAULT);
     assert_int_equal(options.gateway_count, 0);
 }
 
@@ -202,9 +238,11 @@ static void what_belongs_to_start_alone_is_ignored_in_the_environment_of_others(
     (void)state;
     setenv("CHARTER_GATEWAY", "nonsense", 1);
     setenv("CHARTER_PROJECT_PATH", folder, 1);
-    assert_true(READ("check"));
-    assert_string_equal(options.project_path, folder);
-    assert_true(READ("limits"));
+    if (BUILT_IN(CONFIG_CHECK)) {
+        assert_true(READ("check"));
+        assert_string_equal(options.project_path, folder);
+    }
+    assert_int_equal(READ("limits"), BUILT_IN(CONFIG_LIMITS));
     assert_true(READ("--version"));
     assert_false(READ("start"));
 }
@@ -219,6 +257,7 @@ static void paths_become_absolute_without_links(void **state)
     assert_true(READ("start", "--project-path", link));
     snprintf(expected, sizeof expected, "%s/real", folder);
     assert_string_equal(options.project_path, expected);
+    NEEDS_LINK;
     /* An absolute token file need not be there yet. */
     assert_true(READ("start", "--token-file", "/not/there/yet"));
     assert_string_equal(options.token_file, "/not/there/yet");
@@ -232,6 +271,7 @@ int main(void)
         TEST(without_flags_there_are_defaults),
         TEST(every_flag_is_taken_in_both_forms),
         TEST(commands_are_known),
+        TEST(what_is_not_built_in_is_refused),
         TEST(several_gateways_are_doors_in_order),
         TEST(the_pace_of_reconnecting_is_two_numbers),
         TEST(misuse_is_refused),

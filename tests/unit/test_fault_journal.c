@@ -33,7 +33,7 @@ static void on_segment(void *context)
 
 static enum err append(void)
 {
-    static char text[20001];
+    static char text[(20000 < LIMIT_EVENT / 10 * 3 ? 20000 : LIMIT_EVENT / 10 * 3) + 1];
     struct journal_event event = {.type = "step.log", .run_id = "r", .n = 1, .time_ms = 1};
     struct json_writer *w;
     memset(text, 'x', sizeof text - 1);

@@ -191,6 +191,7 @@ static void journal_place_can_be_read_before_the_commit(void **state)
     assert_int_equal(journal_read(journal(), beyond, &out), ERR_NOT_FOUND);
     /* A record that is being written is nobody's yet. */
     assert_int_equal(journal_begin(journal(), &event, &w), OK);
+    beyond.segment = journal()->segments[journal()->segment_count - 1].number;
     beyond.offset = (uint32_t)(journal()->written + (int64_t)journal()->event_start);
     beyond.length = 10;
     assert_int_equal(journal_read(journal(), beyond, &out), ERR_NOT_FOUND);
