@@ -10,10 +10,13 @@ Written from the contract alone; shares no code with the programs.
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import time
+
+import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -23,9 +26,33 @@ PUPPET = str(HERE / "integrations" / "puppet.py")
 
 PLAIN = os.environ.get("TEST_VARIANT", "plain") == "plain"
 DEADLINE = 30 if PLAIN else 120  # for what should take no time at all
-MESSAGE = 65536
+
 GRACE = 5.0
 ENDINGS = ("run.succeeded", "run.failed", "run.cancelled", "run.denied")
+
+
+
+
+def read_configuration():
+    """What the programs were built with: symbol -> 1, or its number. Empty where that is not known."""
+    path = BUILD / "include" / "autoconf.h"
+    return {name: int(value) for name, value in re.findall(r"^#define CONFIG_(\w+) (\d+)$", path.read_text() if path.exists() else "", re.M)}
+
+
+CONFIGURATION = read_configuration()
+MESSAGE = CONFIGURATION.get("MESSAGE_BYTES", 65536)
+
+
+def built(symbol):
+    return not CONFIGURATION or symbol in CONFIGURATION
+
+
+def needs(*symbols, **numbers):
+    """Skips a test, by name, where a feature is not built in or a size is smaller than it needs."""
+    lacks = [f"built without {symbol}" for symbol in symbols if not built(symbol)]
+    lacks += [f"built with {name}={CONFIGURATION[name]}, it needs {least}" for name, least in numbers.items()
+              if CONFIGURATION.get(name, least) < least]
+    return pytest.mark.skipif(bool(lacks), reason="; ".join(lacks) or "everything is built in")
 
 
 def wait_until(condition, what="the condition", deadline=DEADLINE):
