@@ -512,7 +512,7 @@ musl-table: ## README's table of all targets: sizes as built now, and what `make
 .PHONY: check check-built check-programs
 check: ## unit and end-to-end tests of `make musl TARGET=`, under qemu-user where it must be; CHECK_E2E= selects
 	+@$(sub) check-programs
-	@PYTHON='$(PYTHON)' E2E_JOBS='$(E2E_JOBS)' CHECK_E2E='$(CHECK_E2E)' PYTEST_ARGS='$(PYTEST_ARGS)' EMULATOR='$(EMULATOR)' \
+	@PYTHON='$(PYTHON)' E2E_JOBS='$(E2E_JOBS)' CHECK_E2E='$(CHECK_E2E)' PYTEST_ARGS='$(PYTEST_ARGS)' EMULATOR='$(EMULATOR)' CHECK_CC='$(if $(MUSL_OWN),$(MUSL_CROSS)gcc,$(CC))' \
 		tests/musl/check $(TARGET) $(MUSL_B)
 check-programs: ## what `make check` runs, without running it
 	@$(setup) test $(if $(MUSL_OWN),qemu-$(TARGET))

@@ -10,6 +10,7 @@
 import collections
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import pathlib
@@ -36,6 +37,12 @@ DAEMON, HELPERS = 1, 2
 
 HEAD = struct.Struct("8q")
 Call = collections.namedtuple("Call", "kind in_helper inode offset result path to data")
+
+
+def says(error, text):
+    """The words for an error are the C library's: those of glibc, or of musl."""
+    others = {errno.EIO: "I/O error", errno.EDQUOT: "Quota exceeded"}
+    return os.strerror(error) in text or others.get(error, "\0") in text
 
 
 class Control(ctypes.Structure):

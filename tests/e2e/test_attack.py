@@ -327,12 +327,14 @@ def test_half_a_line_behind_a_long_answer_spoils_no_later_step(project, daemon_o
 
 
 def test_a_stop_waits_for_no_submission(project, daemon_of):
-    """A pattern that takes the helper its ten seconds of CPU time: asked to stop twice, the daemon does so at once."""
-    project.workflow("w", [step("one", value=1)], inputs={"text": {"type": "string", "pattern": r"(.*)(.*)(.*)(.*)\4\3\2\1x"}})
+    """Patterns that take the helper its ten seconds of CPU time, one with glibc, one with musl: asked to stop twice, the daemon
+    does so at once."""
+    patterns = {"glibc": r"(.*)(.*)(.*)(.*)\4\3\2\1x", "musl": "(a?b?){255}x"}
+    project.workflow("w", [step("one", value=1)], inputs={name: {"type": "string", "pattern": pattern} for name, pattern in patterns.items()})
     daemon = daemon_of(project)
     client = daemon.client()
     client.send({"jsonrpc": "2.0", "id": 1, "method": "run.start",
-                 "params": {"workflow_id": "w", "inputs": {"text": "ab" * 10000}}})
+                 "params": {"workflow_id": "w", "inputs": {name: "ab" * 7000 for name in patterns}}})
     wait_until(lambda: daemon.children(), "the helper")
     begun = time.monotonic()
     os.kill(daemon.pid, signal.SIGTERM)

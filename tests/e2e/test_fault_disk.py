@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from faults import PROGRAM, QUICK, Faults, ended
+from faults import PROGRAM, QUICK, Faults, ended, says
 from harness import DAEMON, DEADLINE, Daemon, Project, RpcError, check_stream, clean_environment, step, wait_until
 from workflows import approve, gate
 
@@ -152,7 +152,7 @@ def test_ten_runs_wait_for_a_disk_that_takes_nothing(project, error):
             follower.socket.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 follower.line()
-            assert os.strerror(error) in daemon.log and "everything waits until it can" in daemon.log
+            assert says(error, daemon.log) and "everything waits until it can" in daemon.log
             assert not project.processes(), "nothing is started before it is on disk"
             fault.disarm()
             follower.socket.settimeout(DEADLINE)

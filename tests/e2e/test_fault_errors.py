@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from faults import PROGRAM, Faults, ended
+from faults import PROGRAM, Faults, ended, says
 from harness import PLAIN, RpcError, check_stream, wait_until
 from test_fault_kill import TYPES, Told, check, drop, half_made, make, reachable
 
@@ -85,7 +85,7 @@ def one_fault(place, kind, error, number):
         allowed.add("nothing")  # a directory that is looked through, by who removes old runs or adds up artifacts
     assert got in allowed, what
     if got == "exit 6":
-        assert os.strerror(error) in text, "it says why: " + what
+        assert says(error, text), "it says why: " + what
     with ended(fault.start()) as daemon:
         if got == "too_large":
             assert [e["type"] for e in daemon.events("r")][-1] == "run.failed"

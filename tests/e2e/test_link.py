@@ -314,7 +314,7 @@ def test_a_second_start_goes_on_where_the_first_ended(gateway, start):
     gateway.wait_ended(run_id)
     assert daemon.stop() == 0
     assert gateway.events("daemon.stopped"), "the last words arrive before the connection is closed"
-    assert gateway.connections[-1].close_code == 1001
+    gateway.wait(lambda: gateway.connections[-1].close_code == 1001, what="the close frame is read")
     start("--gateway", gateway.url)
     hello = gateway.wait_connected(after=1).hello
     assert hello["daemon"]["epoch"] == 2 and hello["reason"] == "start"
