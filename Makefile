@@ -96,11 +96,13 @@ else
 
 kconfig  = cd $(B) && srctree=$(CURDIR)
 AUTOCONF := $(B)/include/autoconf.h
+# Since Linux 4.17 it has another name: OpenWrt, Buildroot and distributions bring tools of both kinds.
+KCONF_SYNC = $(if $(shell $(KCONF) --help 2>&1 | grep -e --syncconfig),--syncconfig,--silentoldconfig)
 
 # These goals work without a configuration; some of them make one.
 BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
-BARE += deb packages
 BARE += configs nightly costs
+BARE += deb packages derived-configs
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -118,7 +120,7 @@ $(B)/.config:
 $(B)/include/config/auto.conf: $(B)/.config Kconfig
 	$(kconfig_ready)
 	$(Q)$(kconfig) $(KCONF) --olddefconfig $(CURDIR)/Kconfig >/dev/null
-	$(Q)$(kconfig) $(KCONF) --silentoldconfig $(CURDIR)/Kconfig >/dev/null
+	$(Q)$(kconfig) $(KCONF) $(KCONF_SYNC) $(CURDIR)/Kconfig >/dev/null
 	@touch $@
 
 $(AUTOCONF): $(B)/include/config/auto.conf
@@ -529,6 +531,12 @@ deb: ## .deb packages of this machine's architecture, in build/deb
 	+@$(sub) deps-fetch
 	$(Q)DEPS_CACHE='$(abspath $(DEPS_CACHE))' port/debian/build-deb $(B)/deb $(VERSION)
 	@ls $(B)/deb/*.deb
+
+.PHONY: derived-configs
+derived-configs: ## the menus of OpenWrt, Buildroot and Yocto, from Kconfig
+	$(Q)port/configs/derive CHARTER_DAEMON_ CLI GATEWAY >port/openwrt/charter-daemon/Config.in
+	$(Q)port/configs/derive BR2_PACKAGE_CHARTER_DAEMON_ CLI GATEWAY >port/buildroot/package/charter-daemon/Config.features.in
+	$(Q)port/configs/derive --yocto GATEWAY >port/yocto/recipes-charter/charter-daemon/charter-daemon-features.inc
 
 .PHONY: packages
 packages: ## tests of the packages, for Debian in a machine of their own; needs root for that
