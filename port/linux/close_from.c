@@ -3,23 +3,28 @@
 #define _GNU_SOURCE
 #include "../posix/internal.h"
 
-#include <dirent.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool close_listed(int lowest)
+static bool note_highest(void *context, const char *name)
 {
-    DIR *open_ones = opendir("/proc/self/fd");
-    struct dirent *entry;
+    int *highest = context;
     uint64_t fd;
 
-    if (open_ones == NULL)
+    if (str_to_u64(str_of(name), &fd) && (int)fd > *highest)
+        *highest = (int)fd;
+    return true;
+}
+
+/* Without the heap: a child that is about to call exec stands in its parent's memory. */
+static bool close_listed(int lowest)
+{
+    int highest = -1;
+
+    if (port_list("/proc/self/fd", note_highest, &highest) != OK)
         return false;
-    while ((entry = readdir(open_ones)) != NULL)
-        if (str_to_u64(str_of(entry->d_name), &fd) && fd >= (uint64_t)lowest &&
-            (int)fd != dirfd(open_ones))
-            close((int)fd);
-    closedir(open_ones);
+    for (int fd = lowest; fd <= highest; fd++)
+        close(fd);
     return true;
 }
 

@@ -5,7 +5,6 @@
 #include "../posix/internal.h"
 #include "base/out.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -91,23 +90,27 @@ bool port_is_marked(int64_t pid, const char *name_and_value)
     return found;
 }
 
+struct search {
+    const char *name_and_value;
+    void (*each)(void *context, int64_t pid);
+    void *context;
+};
+
+static bool look_at(void *context, const char *name)
+{
+    const struct search *search = context;
+    uint64_t pid;
+
+    if (str_to_u64(str_of(name), &pid) && pid != (uint64_t)getpid() &&
+        port_is_marked((int64_t)pid, search->name_and_value))
+        search->each(search->context, (int64_t)pid);
+    return true;
+}
+
 enum err port_find_marked(const char *name_and_value, void (*each)(void *context, int64_t pid),
                           void *context)
 {
-    DIR *processes = opendir("/proc");
-    struct dirent *entry;
-    uint64_t pid;
+    struct search search = {name_and_value, each, context};
 
-    if (processes == NULL) {
-        port_fail();
-        return ERR_UNSUPPORTED;
-    }
-    while ((entry = readdir(processes)) != NULL) {
-        if (!str_to_u64(str_of(entry->d_name), &pid) || pid == (uint64_t)getpid())
-            continue;
-        if (port_is_marked((int64_t)pid, name_and_value))
-            each(context, (int64_t)pid);
-    }
-    closedir(processes);
-    return OK;
+    return port_list("/proc", look_at, &search) == OK ? OK : ERR_UNSUPPORTED;
 }
