@@ -229,6 +229,7 @@ PROGRAMS := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon) \
 	$(if $(filter src/gateway/main.c,$(MAINS)),$(B)/charter-gateway)
 TEST_PROGRAMS := $(patsubst tests/programs/%.c,$(B)/%,$(wildcard tests/programs/*.c))
 FAULT_DAEMON  := $(if $(filter src/daemon/main.c,$(MAINS)),$(B)/charter-daemon-fault)
+HEAP_DAEMON   := $(FAULT_DAEMON:%-fault=%-heapless)
 UNIT_PROGRAMS := $(patsubst tests/unit/%.c,$(B)/tests/%, \
 	$(filter-out $(foreach o,$(TESTS_OFF),tests/unit/test_$(o)%) $(if $(CONFIG_TLS),,tests/unit/test_link_tls%),$(wildcard tests/unit/test_*.c)))
 UNIT_HELPERS  := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
@@ -311,6 +312,17 @@ $(FAULT_DAEMON): $(call OBJ,src/daemon/main.c) $(FAULT_OBJ) $(LIB)
 FAULT_TESTS := $(filter $(B)/tests/test_fault_%,$(UNIT_PROGRAMS))
 $(FAULT_TESTS): private LDLIBS += $(FAULT_OBJ) $(FAULT_WRAP)
 $(FAULT_TESTS): $(FAULT_OBJ)
+# A daemon that ends when it touches the heap after its start (tests/heap); not stripped, so that addresses have names.
+# The linker reaches the calls of a C library that it links itself; a shared one asks the program for these functions.
+HEAP_OBJ  := $(call OBJ,tests/heap/heap.c)
+HEAP_WRAP := fork mmap daemon_turn port_release_stack $(if $(CONFIG_TLS),tls_step) $(if $(findstring -static,$(LDFLAGS)),malloc calloc realloc memalign aligned_alloc \
+	posix_memalign valloc free __libc_malloc __libc_calloc __libc_realloc)
+$(HEAP_OBJ): private CPPFLAGS += $(if $(findstring -static,$(LDFLAGS)),-DHEAP_IS_WRAPPED)
+$(HEAP_DAEMON): private override LDFLAGS := $(filter-out -s,$(LDFLAGS))
+$(HEAP_DAEMON): private LDLIBS += $(HEAP_WRAP:%=-Wl$(,)--wrap=%)
+$(HEAP_DAEMON): $(call OBJ,src/daemon/main.c) $(HEAP_OBJ) $(LIB)
+	$(call say,LD,$@)
+	$(call LINK)
 # What tests share is an archive too: each takes the helpers that it calls, first of all those of
 # its own room (test_ROOM_x.c and ROOM_y.c).
 helpers_of = $(foreach o,$(call OBJ,$(UNIT_HELPERS)),$(if $(filter $(1)_%,$(notdir $(o))),$(o)))
@@ -442,6 +454,17 @@ bench: all bench-programs ## measurements beside their floors, in about three mi
 	+@$(sub) B=$(abspath $(B))/wide DEPS_DIR=$(abspath $(DEPS_DIR)) all
 	@$(PYTHON) tests/bench/run.py $(B) $(B)/wide $(BENCH)
 	@$(if $(BENCH),,$(B)/bench/bench_append "$${TMPDIR:-/tmp}" 100)
+
+# What stands in for the daemon ends at the first call of an allocator after its start: once in the static
+# program, whose calls are all the linker's, under every end-to-end test, and in the one that shares glibc.
+.PHONY: heapless heapless-daemon
+heapless-daemon: $(HEAP_DAEMON)
+heapless: ## end-to-end tests of a daemon that may not touch the heap once it has started
+	@$(setup) build test
+	+@$(sub) all test-programs heapless-daemon
+	+@$(sub) musl
+	+@$(musl_make) heapless-daemon
+	@MAKE='$(MAKE)' B='$(B)' STATIC=$(abspath $(MUSL_B)) PYTHON='$(PYTHON)' tests/heap/run
 
 .PHONY: asan valgrind fuzz fuzz-long
 asan: ## unit and e2e tests with the address and undefined behaviour sanitizers
