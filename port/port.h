@@ -335,6 +335,8 @@ enum err port_pipe_wait(int in, int fd, unsigned wanted, int64_t timeout_ms, boo
 /* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as
  * before.  Only for buffers without initial contents that are logically empty. */
 void port_release(void *p, size_t n);
+/* The same for what the stack once reached to below its present end. */
+void port_release_stack(void);
 /* Private dirty bytes of this process, or -1 where unknown, also where an emulator shows its own
  * in their place.  May block on /proc: for status alone. */
 int64_t port_memory_private(void);

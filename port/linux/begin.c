@@ -20,6 +20,14 @@
 #endif
 #endif
 
+/* One child at a time stands on it; ours would be the deeper for it by all of that. */
+static _Alignas(4096) char child_stack[STACK_BYTES];
+
+void port_release_child_stack(void)
+{
+    port_release(child_stack, sizeof child_stack);
+}
+
 struct entry {
     void (*become)(void *context);
     void *context;
@@ -41,7 +49,7 @@ int64_t port_begin(void (*become)(void *context), void *context)
         enter(&entry);
     return (int64_t)pid;
 #else
-    _Alignas(64) char stack[STACK_BYTES];
-    return (int64_t)clone(enter, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &entry);
+    return (int64_t)clone(enter, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
+                          &entry);
 #endif
 }

@@ -17,6 +17,17 @@ void port_release(void *p, size_t n)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
+#define STACK_OWN 1024     /* bytes below us that this call itself takes, and the one it makes */
+#define STACK_DEPTH 262144 /* bytes below us that are given back: more than we ever use */
+
+void port_release_stack(void)
+{
+    char *end = __builtin_frame_address(0);
+
+    port_release(end - STACK_DEPTH, STACK_DEPTH - STACK_OWN);
+    port_release_child_stack();
+}
+
 /* Adds up the numbers (KiB) of all lines that start with `key`; -1 when the file cannot be read. */
 static int64_t sum_lines(const char *path, struct str key)
 {

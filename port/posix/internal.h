@@ -52,4 +52,7 @@ enum err port_local_address(const char *path, struct sockaddr_un *address,
 /* urandom.c: reads the system's random device. */
 enum err port_urandom(void *bytes, size_t n);
 
+/* linux/begin.c: the stack of a child that has become another program, for linux/memory.c. */
+void port_release_child_stack(void);
+
 #endif

@@ -7,6 +7,10 @@ void port_release(void *p, size_t n)
     (void)n;
 }
 
+void port_release_stack(void)
+{
+}
+
 int64_t port_memory_private(void)
 {
     return -1;

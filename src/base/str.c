@@ -121,3 +121,12 @@ bool str_copy(struct str a, char *to, size_t size)
     to[a.n] = '\0';
     return true;
 }
+
+void bytes_clear(void *p, size_t n)
+{
+    unsigned char *bytes = p;
+
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i] != 0)
+            bytes[i] = 0;
+}

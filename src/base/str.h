@@ -49,4 +49,7 @@ bool str_to_i64(struct str a, int64_t *value);
  * fit. */
 bool str_copy(struct str a, char *to, size_t size);
 
+/* Makes all of it zeros.  Pages that hold nothing else are only read: of a large struct that starts as zeros they stay untouched. */
+void bytes_clear(void *p, size_t n);
+
 #endif

@@ -9,10 +9,16 @@
 
 #define PARTIAL_MS 30000 /* contract §5: half a line older than that closes the client */
 #define READS_PER_TURN 4
+#define OUT_BYTES sizeof(((struct control_buffers *)0)->out)
 
 struct control_client *client_of(struct rpc_peer *peer)
 {
     return (struct control_client *)(void *)((char *)peer - offsetof(struct control_client, peer));
+}
+
+static struct control_buffers *buffers_of(const struct control_client *client)
+{
+    return &client->control->buffers[client - client->control->clients];
 }
 
 /* Answers are begun only while everything before them has been written, or while a request was put off and nothing else is let in. */
@@ -20,14 +26,14 @@ static struct out *on_begin(struct rpc_peer *peer)
 {
     struct control_client *client = client_of(peer);
     client->begun = client->out.n;
-    client->out.cap = sizeof client->bytes - 1; /* the line feed has its place */
+    client->out.cap = OUT_BYTES - 1; /* the line feed has its place */
     return &client->out;
 }
 
 static void on_end(struct rpc_peer *peer, bool ok)
 {
     struct control_client *client = client_of(peer);
-    client->out.cap = sizeof client->bytes;
+    client->out.cap = OUT_BYTES;
     if (!ok) {
         out_truncate(&client->out, client->begun);
         return;
@@ -45,8 +51,21 @@ void client_close(struct control_client *client)
     client->peer.pending = 0;
     client->control->count--;
     control_listen_again(client->control);
-    port_release(client->in, sizeof client->in);
-    port_release(client->bytes, sizeof client->bytes);
+    port_release(buffers_of(client), sizeof(struct control_buffers));
+}
+
+void client_rest(struct control_client *client)
+{
+    struct line_reader *reader = &client->reader;
+    struct control_buffers *buffers = buffers_of(client);
+
+    if (client->out.n > 0)
+        return;
+    port_release(buffers->out, sizeof buffers->out);
+    if (reader->start < reader->n || client->is_holding)
+        return;
+    reader->start = reader->scanned = reader->n = 0;
+    port_release(buffers->in, sizeof buffers->in);
 }
 
 /* --- requests -------------------------------------------------------------------------------------------------------------- */
@@ -176,8 +195,9 @@ enum err client_open(struct control *control, struct control_client *client, int
     out_text(&by, "uid:");
     out_i64(&by, uid);
     out_cstr(&by);
-    client->reader = line_reader_on(client->in, sizeof client->in);
-    client->out = OUT_ON(client->bytes);
+    struct control_buffers *buffers = buffers_of(client);
+    client->reader = line_reader_on(buffers->in, sizeof buffers->in);
+    client->out = OUT_ON(buffers->out);
     client->is_holding = client->ended = client->closing = client->unread = false;
     client->partial_since_ms = 0;
     client->sent = 0;

@@ -17,6 +17,9 @@ void client_write(struct control_client *client);
 /* Monotonic time at which its half line has had its time; -1: none. */
 int64_t client_due_ms(const struct control_client *client);
 
+/* Gives its buffers back where nothing stands in them. */
+void client_rest(struct control_client *client);
+
 /* Copies what its subscription wants of the journal, as far as there is room. */
 void follow_tell(struct control_client *client);
 

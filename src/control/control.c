@@ -23,6 +23,21 @@ void control_after_commit(struct control *control)
             client_serve(&control->clients[i]);
 }
 
+void control_rest(struct control *control)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i <= LIMIT_CLIENTS; i++) {
+        if (i < LIMIT_CLIENTS && !control->clients[i].open)
+            continue;
+        if (i > from) /* what closed ones share pages with, too */
+            port_release(&control->buffers[from], (i - from) * sizeof control->buffers[0]);
+        from = i + 1;
+        if (i < LIMIT_CLIENTS)
+            client_rest(&control->clients[i]);
+    }
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < 0 || (b >= 0 && b < a) ? b : a;

@@ -33,10 +33,13 @@ struct control_client {
     struct control_follow follow;
     struct out out;
     size_t sent, begun;
+};
+
+/* Of one client: touched while it is connected. */
+struct control_buffers {
     char in[LIMIT_MESSAGE + 1];
-    char bytes
-        [LIMIT_MESSAGE +
-         1]; /* what goes out: one message and its line feed at least fit whenever it is read */
+    char out[LIMIT_MESSAGE +
+             1]; /* what goes out: one message and its line feed at least fit whenever it is read */
 };
 
 /* What the control room asks about a run without knowing runs: its first event, and whether it has ended.  False: no such run. */
@@ -44,6 +47,8 @@ typedef bool control_find_run(void *context, const char *run_id, uint64_t *creat
                               bool *ended);
 
 struct control {
+    _Alignas(4096) struct control_buffers
+        buffers[LIMIT_CLIENTS]; /* first: what is always in use stands together */
     struct loop *loop;
     struct journal *journal;
     const struct rpc_dispatcher *dispatcher;
@@ -51,9 +56,9 @@ struct control {
     void *find_run_context;
     struct loop_fd listener;
     int64_t listen_at_ms; /* monotonic; where the listener sleeps for want of descriptors */
+    unsigned count;
     char path[LIMIT_PATH], address_file[LIMIT_PATH];
     struct control_client clients[LIMIT_CLIENTS];
-    unsigned count;
 };
 
 /* Listens at PROJECT/.charter/daemon.sock, or at a short path that .charter/daemon.addr then names.  The caller holds the project's lock: a
@@ -67,6 +72,8 @@ void control_retry(struct control *control);
 void control_after_commit(struct control *control);
 /* Monotonic time at which a client's half line has had its 30 s, or -1. */
 int64_t control_next_ms(const struct control *control);
+/* Gives the buffers of clients back that wait for nothing: for when there is nothing to do. */
+void control_rest(struct control *control);
 /* Removes the socket's name, closes clients (what was answered is written first, as far as they take it at once). */
 void control_stop(struct control *control);
 /* The method run.events; context is the control. */

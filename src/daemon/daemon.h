@@ -32,29 +32,20 @@ enum daemon_phase {
     DAEMON_DONE
 };
 
+/* The order is about pages: what is always in use stands together in as few of them as possible, between the large buffers that are touched
+ * with their work alone.  The journal has its buffers first, the link last, the control socket first, the engine last. */
 struct daemon {
-    struct options options;
-    struct identity identity;
-    char directory[LIMIT_PATH]; /* PROJECT/.charter */
-    int lock_fd;
-    struct loop loop;
-    struct journal journal;
-    struct project project;
+    /* Only helpers touch it: its pages are never this process's. */
+    struct project_workspace workspace;
     struct project next_project; /* charter.yml read again, not yet taken */
-    struct engine engine;
-    struct link link;
-    struct link_host link_host;
-    struct link_options link_options;
-    struct control control;
-    struct rpc_dispatcher dispatcher;
-    struct notify notify;
+    char loader_answer[PROJECT_LOAD_ANSWER];
+    struct journal journal;
 
     int64_t started_ms; /* monotonic */
+    int64_t rest_at_ms; /* monotonic: when memory is given back; -1: it was */
     bool crashed;       /* the daemon before this one did not say that it stopped */
-    char last_version[32];
     enum daemon_phase phase;
     int64_t stop_at_ms; /* monotonic; -1: no bound */
-    char stop_reason[64];
     unsigned stop_signals;
     /* Not every child of ours came of an integration: there were some when we began, or we are the first process of a container.  Then only
      * those count that carry our mark. */
@@ -62,15 +53,27 @@ struct daemon {
     unsigned lacks;  /* daemon/lacks.c */
     bool has_strays; /* orphans of integrations were found, and killed, but not reaped yet */
     enum exit_code exit_code;
-
-    struct helper loader; /* reads charter.yml */
     bool waits_for_space; /* the journal can write nothing, and so nothing else is done */
     bool reload_again;
     bool loaded, load_failed;
-    char loader_answer[PROJECT_LOAD_ANSWER];
+    int lock_fd;
+    char last_version[32];
+    char stop_reason[64];
+    struct identity identity;
+    struct helper loader; /* reads charter.yml */
+    struct rpc_dispatcher dispatcher;
+    struct link_host link_host;
+    struct notify notify;
+    struct loop loop;
+    struct link link;
 
-    /* Only helpers touch it: its pages are never this process's. */
-    struct project_workspace workspace;
+    struct control control;
+    char directory[LIMIT_PATH]; /* PROJECT/.charter */
+    struct options options;
+    struct engine engine;
+
+    /* Its texts alone are in use, which stand at its beginning: no page of them is another's. */
+    _Alignas(4096) struct project project;
 };
 
 /* daemon/start.c: from options to a daemon that is ready; false: exit_code says how it ended. */
@@ -83,7 +86,11 @@ void daemon_begin_stop(struct daemon *daemon, const char *reason, int64_t grace_
 /* daemon/load.c: charter.yml, in a helper. */
 bool daemon_load_project(struct daemon *daemon); /* at start: waits for it */
 void daemon_reload(struct daemon *daemon);       /* SIGHUP */
-void daemon_link_options(struct daemon *daemon);
+/* What flags and charter.yml say of the gateway; its texts are theirs. */
+struct link_options daemon_link_options(const struct daemon *daemon);
+/* daemon/rest.c: at the end of a turn; and when it is to be called although nothing happens, -1: not. */
+void rest_if_idle(struct daemon *daemon);
+int64_t rest_next_ms(const struct daemon *daemon);
 /* daemon/methods.c */
 extern const struct rpc_method daemon_methods[];
 extern const size_t daemon_method_count;

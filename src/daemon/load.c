@@ -16,26 +16,22 @@ static int load_work(void *context, struct out *answer)
     return project_load(&daemon->workspace, daemon->project.root, answer, &problem) ? 0 : 1;
 }
 
-void daemon_link_options(struct daemon *daemon)
+struct link_options daemon_link_options(const struct daemon *daemon)
 {
-    struct link_options *options = &daemon->link_options;
     const struct options *flags = &daemon->options;
-    const char *token =
-        flags->token_file[0] != '\0' ? flags->token_file : daemon->project.token_file;
+    bool flagged = flags->gateway_count > 0; /* flags win over charter.yml */
+    struct link_options options = {
+        .url_count = flagged ? flags->gateway_count : daemon->project.gateway_url_count,
+        .token_file = flags->token_file[0] != '\0' ? flags->token_file : daemon->project.token_file,
+        .proxy = &flags->proxy,
+        .tls = &flags->tls,
+        .backoff_initial_ms = flags->reconnect_first_ms,
+        .backoff_max_ms = flags->reconnect_longest_ms,
+    };
 
-    /* Flags win over charter.yml. */
-    if (flags->gateway_count > 0) {
-        memcpy(options->urls, flags->gateways, sizeof options->urls);
-        options->url_count = flags->gateway_count;
-    } else {
-        memcpy(options->urls, daemon->project.gateway_urls, sizeof options->urls);
-        options->url_count = daemon->project.gateway_url_count;
-    }
-    options->tls = flags->tls;
-    options->proxy = flags->proxy;
-    (void)str_copy(str_of(token), options->token_file, sizeof options->token_file);
-    options->backoff_initial_ms = flags->reconnect_first_ms;
-    options->backoff_max_ms = flags->reconnect_longest_ms;
+    for (size_t i = 0; i < options.url_count; i++)
+        options.urls[i] = flagged ? flags->gateways[i] : daemon->project.gateway_urls[i];
+    return options;
 }
 
 /* The loader's words, for the log and for exit 3. */
@@ -66,11 +62,7 @@ static void take(struct daemon *daemon, struct str answer)
         daemon->load_failed = true;
         return;
     }
-    memcpy(daemon->next_project.root, daemon->project.root, sizeof daemon->project.root);
-    /* Only what is used is copied: most of the buffer is never touched. */
-    memcpy(&daemon->project, &daemon->next_project, offsetof(struct project, config));
-    daemon->project.config_size = daemon->next_project.config_size;
-    memcpy(daemon->project.config, daemon->next_project.config, daemon->project.config_size + 1);
+    project_become(&daemon->project, &daemon->next_project);
 }
 
 static void on_loaded(struct helper *helper, enum err outcome, struct str answer, int exit_code)
@@ -83,6 +75,7 @@ static void on_loaded(struct helper *helper, enum err outcome, struct str answer
     else
         take(daemon, answer);
     port_release(daemon->loader_answer, sizeof daemon->loader_answer);
+    port_release(&daemon->next_project, sizeof daemon->next_project);
     daemon->loaded = true;
     if (at_start)
         return;
@@ -90,8 +83,8 @@ static void on_loaded(struct helper *helper, enum err outcome, struct str answer
         log_warning("project", "the project goes on with what charter.yml said before");
     } else {
         log_info("project", "charter.yml was read again; it holds for later runs");
-        daemon_link_options(daemon);
-        link_reconfigure(&daemon->link, &daemon->link_options);
+        struct link_options options = daemon_link_options(daemon);
+        link_reconfigure(&daemon->link, &options);
     }
     if (daemon->reload_again)
         daemon_reload(daemon);

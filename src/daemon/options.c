@@ -280,9 +280,9 @@ static bool make_path_absolute(char path[LIMIT_PATH], const char *flag)
 {
     char given[LIMIT_PATH];
 
-    memcpy(given, path, sizeof given);
-    if (given[0] == '\0' || given[0] == '/')
+    if (path[0] == '\0' || path[0] == '/')
         return true;
+    memcpy(given, path, sizeof given);
     if (port_real_path(given, path, LIMIT_PATH) != OK)
         return complain(flag, port_last_error());
     return true;
@@ -322,7 +322,7 @@ bool options_read(struct options *options, int argc, char **argv)
     bool seen[FLAGS] = {false}, found = false;
     const char *lacks = NULL;
 
-    memset(options, 0, sizeof *options);
+    bytes_clear(options, sizeof *options);
     options->log_level = LOG_DEFAULT;
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {

@@ -21,12 +21,6 @@ enum daemon_command {
 
 struct options {
     enum daemon_command command;
-    char project_path[LIMIT_PATH]; /* absolute, without links */
-    char gateways[OPTIONS_URLS][LIMIT_URL];
-    size_t gateway_count;
-    char token_file[LIMIT_PATH];
-    struct tls_options tls;
-    struct proxy_options proxy;
     int64_t reconnect_first_ms, reconnect_longest_ms; /* 0: the contract's */
     int64_t journal_bytes; /* the journal's limit; 0: the one it was built with */
     bool salvage;
@@ -35,6 +29,13 @@ struct options {
     bool json;               /* verify */
     enum log_level log_level;
     enum log_format log_format;
+    /* Texts last, the more seldom the later: what is not given touches no page. */
+    size_t gateway_count;
+    char project_path[LIMIT_PATH]; /* absolute, without links */
+    char gateways[OPTIONS_URLS][LIMIT_URL];
+    char token_file[LIMIT_PATH];
+    struct tls_options tls;
+    struct proxy_options proxy;
 };
 
 /* False when the program is to end with exit code 2: the reason has been said on stderr. */

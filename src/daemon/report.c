@@ -59,52 +59,74 @@ int daemon_check(struct daemon *daemon)
 
 struct pool {
     const char *what, *symbol;
-    long long count;
-    size_t each;
+    size_t count, each, offset;
 };
 
-#define POOL(what, symbol, count, type)                                                            \
+#define MEMBER(member) (((struct daemon *)0)->member)
+#define POOL(what, symbol, member)                                                                 \
     {                                                                                              \
-        what, symbol, (long long)(count), sizeof(type)                                             \
+        what, symbol, sizeof MEMBER(member) / sizeof MEMBER(member)[0], sizeof MEMBER(member)[0],  \
+            offsetof(struct daemon, member)                                                        \
     }
 #define BUFFER(what, symbol, member)                                                               \
     {                                                                                              \
-        what, symbol, 1, sizeof(((struct daemon *)0)->member)                                      \
+        what, symbol, 1, sizeof MEMBER(member), offsetof(struct daemon, member)                    \
     }
+/* From one member up to another one. */
+#define PART(what, symbol, from, to)                                                               \
+    {                                                                                              \
+        what, symbol, 1, offsetof(struct daemon, to) - offsetof(struct daemon, from),              \
+            offsetof(struct daemon, from)                                                          \
+    }
+
+/* In the order in which they stand. */
+static const struct pool pools[] = {
+    BUFFER("readers of projects (helpers only)", "PROJECT_FILE_BYTES, PROJECT_TOKENS", workspace),
+    BUFFER("charter.yml, read again", "PROJECT_FILE_BYTES", next_project),
+    BUFFER("charter.yml, from its helper", "PROJECT_FILE_BYTES", loader_answer),
+    BUFFER("journal: records to be written", "MESSAGE_BYTES", journal.buffer),
+    BUFFER("journal: records that are read", "MESSAGE_BYTES", journal.window),
+    PART("journal: segments and state", "-", journal.mask, started_ms),
+    BUFFER("loop", "CLIENTS, PROCESSES", loop),
+    PART("gateway link: state", "-", link, link.queue.bytes),
+    BUFFER("gateway link: messages out", "MESSAGE_BYTES", link.queue.bytes),
+    BUFFER("gateway link: message in", "MESSAGE_BYTES", link.message),
+    BUFFER("gateway link: WebSocket", "MESSAGE_BYTES", link.ws),
+#ifdef CONFIG_TLS
+    PART("gateway link: session of TLS", "TLS", link.tls, link.tls.pool),
+    BUFFER("gateway link: pool of TLS", "TLS_POOL_KIB", link.tls.pool),
+#endif
+    POOL("control clients: messages", "CLIENTS, MESSAGE_BYTES", control.buffers),
+    POOL("control clients", "CLIENTS", control.clients),
+    BUFFER("flags", "-", options),
+    POOL("remembered commands", "COMMAND_KEYS", engine.commands.entries),
+    BUFFER("secrets to be hidden", "-", engine.mask),
+    POOL("ended runs", "RETAIN_RUNS", engine.table.ended),
+    POOL("runs", "RUNS_IN_FLIGHT + RUNS_WAITING", engine.table.runs),
+    POOL("step records", "the same, times STEPS_PER_PLAN", engine.table.steps),
+    POOL("steps that steps need", "the same", engine.table.needs),
+    BUFFER("shared scratch", "MESSAGE_BYTES, PROJECT_FILE_BYTES", engine.scratch),
+    POOL("integration processes", "PROCESSES, STDERR_BYTES", engine.processes),
+    POOL("requests in helpers", "MESSAGE_BYTES", engine.jobs),
+    BUFFER("charter.yml", "PROJECT_FILE_BYTES", project),
+};
 
 int daemon_limits(void)
 {
-    static const struct pool pools[] = {
-        POOL("runs", "RUNS_IN_FLIGHT + RUNS_WAITING", LIMIT_RUNS, struct run),
-        POOL("step records", "the same, times STEPS_PER_PLAN", LIMIT_STEP_RECORDS, struct step),
-        POOL("ended runs", "RETAIN_RUNS", LIMIT_RETAIN_RUNS, struct ended_run),
-        POOL("integration processes", "PROCESSES", LIMIT_PROCESSES, struct process),
-        POOL("remembered commands", "COMMAND_KEYS", LIMIT_COMMAND_KEYS, struct command_entry),
-        POOL("requests in helpers", "MESSAGE_BYTES", LIMIT_SUBMISSIONS, struct job),
-        POOL("control clients", "CLIENTS, MESSAGE_BYTES", LIMIT_CLIENTS, struct control_client),
-        BUFFER("journal", "MESSAGE_BYTES", journal),
-        {"gateway link", "MESSAGE_BYTES", 1, sizeof(struct link) - sizeof(struct tls)},
-        BUFFER("TLS of the link", "TLS_POOL_KIB", link.tls),
-        BUFFER("shared scratch", "MESSAGE_BYTES, PROJECT_FILE_BYTES", engine.scratch),
-        BUFFER("secrets to be hidden", "-", engine.mask),
-        BUFFER("charter.yml", "PROJECT_FILE_BYTES", project),
-        BUFFER("charter.yml, read again", "PROJECT_FILE_BYTES", next_project),
-        BUFFER("charter.yml, from its helper", "PROJECT_FILE_BYTES", loader_answer),
-        BUFFER("loop", "CLIENTS, PROCESSES", loop),
-        BUFFER("readers of projects (helpers only)", "PROJECT_FILE_BYTES, PROJECT_TOKENS",
-               workspace),
-    };
     size_t total = 0;
 
-    say("%-36s %8s %10s %10s  %s\n", "pool", "count", "each", "bytes", "symbols (CONFIG_…)");
+    say("%-36s %8s %10s %10s %10s  %s\n", "pool", "count", "each", "bytes", "at",
+        "symbols (CONFIG_…)");
     for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++) {
-        size_t bytes = (size_t)pools[i].count * pools[i].each;
+        size_t bytes = pools[i].count * pools[i].each;
         total += bytes;
-        say("%-36s %8lld %10zu %10zu  %s\n", pools[i].what, pools[i].count, pools[i].each, bytes,
-            pools[i].symbol);
+        say("%-36s %8zu %10zu %10zu %10zu  %s\n", pools[i].what, pools[i].count, pools[i].each,
+            bytes, pools[i].offset, pools[i].symbol);
     }
-    say("%-36s %8s %10s %10zu\n", "everything else", "", "", sizeof(struct daemon) - total);
-    say("%-36s %8s %10s %10zu  reserved; what is not in use is never touched, and costs no memory\n",
+    say("%-36s %8s %10s %10zu             paths, helpers, timers, the identity; gaps for alignment\n",
+        "everything else", "", "", sizeof(struct daemon) - total);
+    say("%-36s %8s %10s %10zu             reserved; what is not in use is never touched, and costs no "
+        "memory\n",
         "all of it", "", "", sizeof(struct daemon));
     return EXIT_STOPPED;
 }

@@ -9,7 +9,7 @@ static uint64_t acknowledged(const struct daemon *daemon)
 {
     enum link_state state = link_state(&daemon->link);
 
-    if (daemon->link_options.url_count == 0 || state == LINK_RETIRED || state == LINK_SUPERSEDED)
+    if (daemon->link.options.url_count == 0 || state == LINK_RETIRED || state == LINK_SUPERSEDED)
         return UINT64_MAX;
     return link_acked(&daemon->link);
 }

@@ -294,7 +294,8 @@ bool daemon_start(struct daemon *daemon)
 {
     daemon->has_foreign_children = port_pid() == 1;
     (void)port_children(on_child, daemon);
-    memcpy(daemon->project.root, daemon->options.project_path, sizeof daemon->project.root);
+    (void)str_copy(str_of(daemon->options.project_path), daemon->project.root,
+                   sizeof daemon->project.root);
     daemon->lock_fd = -1;
     daemon->stop_at_ms = -1;
     notify_start(&daemon->notify, port_environment("NOTIFY_SOCKET"),
@@ -331,15 +332,15 @@ bool daemon_start(struct daemon *daemon)
 
     daemon_fill_host(daemon);
     daemon->link_host.start_reason = reason;
-    daemon_link_options(daemon);
+    struct link_options options = daemon_link_options(daemon);
     if (!listen(daemon))
         return false;
-    if (link_start(&daemon->link, &daemon->loop, &daemon->journal, &daemon->link_host,
-                   &daemon->link_options) != OK)
+    if (link_start(&daemon->link, &daemon->loop, &daemon->journal, &daemon->link_host, &options) !=
+        OK)
         return storage_failed(daemon, "no memory for the link", "");
     log_info("daemon", "charter-daemon %s is ready: project %s at %s, pid %lld%s", CHARTER_VERSION,
              daemon->project.name, daemon->project.root, (long long)port_pid(),
-             daemon->link_options.url_count == 0 ? ", without a gateway" : "");
+             options.url_count == 0 ? ", without a gateway" : "");
     daemon->notify.phase = NOTIFY_READY;
     return true;
 }

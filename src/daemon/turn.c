@@ -20,6 +20,7 @@ static int64_t longest_wait(const struct daemon *daemon)
 
     next = earlier(next, journal_due_ms(&daemon->journal));
     next = earlier(next, notify_next_ms(&daemon->notify));
+    next = earlier(next, rest_next_ms(daemon));
     if (daemon->phase == DAEMON_DRAINING || daemon->phase == DAEMON_ENDING)
         next = earlier(next, daemon->stop_at_ms);
     if (next < 0)
@@ -86,7 +87,7 @@ static void tell_manager(struct daemon *daemon, int64_t now_ms)
         (struct notify_status){.executing = table->in_flight,
                                .waiting = table->count - table->in_flight,
                                .waits_for_space = daemon->waits_for_space,
-                               .gateway = daemon->link_options.url_count == 0
+                               .gateway = daemon->link.options.url_count == 0
                                               ? NULL
                                               : link_state_name(link_state(&daemon->link))};
     notify_tell(&daemon->notify, now_ms);
@@ -222,4 +223,5 @@ void daemon_turn(struct daemon *daemon)
     if (daemon->journal.urgent)
         loop_wake(
             &daemon->loop); /* acting has appended something: it has a commit of its own coming */
+    rest_if_idle(daemon);
 }

@@ -27,19 +27,31 @@ static ssize_t on_receive(uint8_t *to, size_t size, int flags, void *context)
     return (ssize_t)n;
 }
 
+/* As port/deps builds wslay, its context stands where the caller says. */
+#if __has_include(<wslay/wslay_frame_in_place.h>)
+#include <stdlib.h>
+#include <wslay/wslay_frame_in_place.h>
+#define TAKE_FRAMES() malloc(sizeof(struct wslay_frame_context))
+#define GIVE_FRAMES(frames) free(frames)
+#else
+#define TAKE_FRAMES() NULL
+#define GIVE_FRAMES(frames) wslay_frame_context_free(frames)
+#endif
+
 enum err ws_server_open(struct ws_server *ws, struct buffer *in, struct buffer *out,
                         size_t message_max)
 {
     static const struct wslay_frame_callbacks callbacks = {.recv_callback = on_receive};
 
     *ws = (struct ws_server){.in = in, .out = out, .message_max = message_max};
+    ws->frames = TAKE_FRAMES();
     return wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0 ? OK : ERR_FULL;
 }
 
 void ws_server_free(struct ws_server *ws)
 {
     if (ws->frames != NULL)
-        wslay_frame_context_free(ws->frames);
+        GIVE_FRAMES(ws->frames);
     ws->frames = NULL;
     buffer_free(&ws->message);
 }

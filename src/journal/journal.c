@@ -357,6 +357,11 @@ void journal_rest(struct journal *journal)
     port_release(journal->window.bytes, sizeof journal->window.bytes);
 }
 
+bool journal_is_resting(const struct journal *journal)
+{
+    return journal->out.n == 0 && journal->window.segment == 0;
+}
+
 bool journal_can_forget(const struct journal *journal)
 {
     return !journal->failed && journal->segment_count > 1 && journal->has_checkpoint &&

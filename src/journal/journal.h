@@ -53,13 +53,17 @@ struct journal_segment {
 
 /* Bytes of one segment as they stand on disk, for readers. */
 struct journal_window {
+    char bytes[LIMIT_RECORD];
     uint32_t segment; /* number; 0: nothing is held */
     int64_t from;     /* offset of the first byte held */
     size_t n;
-    char bytes[LIMIT_RECORD];
 };
 
 struct journal {
+    /* The large ones first: what is always in use stands together, and next to what follows the journal. */
+    char buffer[2 * LIMIT_RECORD];
+    struct journal_window window;
+
     /* Called with the text of each event before its checksum: may change and shorten it in place (secrets), and says whether it did;
      * what remains must be JSON.  The owner sets it before or after journal_open(), which leaves it alone; may be NULL. */
     bool (*mask)(void *context, char *text, size_t *n);
@@ -105,8 +109,6 @@ struct journal {
     struct out out;  /* on `buffer` */
     struct json_writer writer;
     size_t record_start, event_start, event_end;
-    char buffer[2 * LIMIT_RECORD];
-    struct journal_window window;
 };
 
 /* --- opening and replay ---------------------------------------------------------------------------------------- */
@@ -231,6 +233,8 @@ uint64_t journal_last_seq(const struct journal *journal);  /* newest synced; 0: 
 int64_t journal_bytes(const struct journal *journal);
 /* Gives the memory of buffers that hold nothing back to the system: for when there is nothing to do. */
 void journal_rest(struct journal *journal);
+/* Nothing stands in its buffers: the window, which ends in front of `segment`, and all before it. */
+bool journal_is_resting(const struct journal *journal);
 
 /* --- retention ---------------------------------------------------------------------------------------------------- */
 

@@ -498,7 +498,7 @@ void connect_init(struct connect *connect, struct loop *loop, struct ws *ws,
                   struct transport *transport, struct tls *engine, char *buffer, size_t size)
 {
     ASSERT(size >= CONNECT_BUFFER);
-    memset(connect, 0, sizeof *connect);
+    bytes_clear(connect, sizeof *connect);
     connect->loop = loop;
     connect->ws = ws;
     connect->transport = transport;

@@ -14,11 +14,12 @@
 #define LINK_URLS 4 /* doors to one gateway */
 
 struct link_options {
-    char urls[LINK_URLS][LIMIT_URL];
-    size_t url_count;            /* 0: no gateway, the link stays off */
-    char token_file[LIMIT_PATH]; /* "" for none */
-    struct proxy_options proxy;
-    struct tls_options tls;
+    const char
+        *urls[LINK_URLS];   /* as the token file's name, good for the call that is given them */
+    size_t url_count;       /* 0: no gateway, the link stays off */
+    const char *token_file; /* NULL for none */
+    const struct proxy_options *proxy; /* these live as long as the link; NULL: all zeros */
+    const struct tls_options *tls;
     int64_t backoff_initial_ms; /* 0: the contract's 1 s */
     int64_t
         backoff_max_ms; /* 0: the contract's 300 s; the slowest pace is half of it to all of it */
@@ -68,6 +69,8 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
 void link_reconfigure(struct link *link, const struct link_options *options);
 /* The part of a turn after the commit: takes newly synced events into the output, writes. */
 void link_after_commit(struct link *link);
+/* Gives memory back that the last burst has touched and nothing stands in: for when there is nothing to do. */
+void link_rest(struct link *link);
 /* Begins the orderly end (close 1001); link_is_closed() tells when it is done; at most two seconds. */
 void link_stop(struct link *link);
 bool link_is_closed(const struct link *link);

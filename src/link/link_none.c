@@ -72,3 +72,8 @@ void link_write_status(const struct link *link, struct json_writer *w)
     json_put_u64(w, "acked_seq", 0);
     json_object_end(w);
 }
+
+void link_rest(struct link *link)
+{
+    (void)link;
+}

@@ -36,7 +36,7 @@ static void set_error(struct link *link, const char *format, va_list args)
     out_cstr(&out);
     /* Peers' words are among them, and a peer may repeat what it was sent. */
     secret_hide(link->options.token_file, link->last_error);
-    secret_hide(link->options.proxy.credentials_file, link->last_error);
+    secret_hide(link->options.proxy->credentials_file, link->last_error);
 }
 
 void link_set_error(struct link *link, const char *format, ...)
@@ -143,9 +143,19 @@ static void peer_end(struct rpc_peer *peer, bool ok)
 
 static void take_options(struct link *link, const struct link_options *options)
 {
-    if (memcmp(&link->options.tls, &options->tls, sizeof options->tls) != 0)
+    static const struct proxy_options no_proxy;
+    static const struct tls_options no_tls;
+    struct link_settings *settings = &link->options;
+    const char *token = options->token_file != NULL ? options->token_file : "";
+
+    if (options->tls != NULL && options->tls != settings->tls)
         tls_forget(&link->tls);
-    link->options = *options;
+    settings->proxy = options->proxy != NULL ? options->proxy : &no_proxy;
+    settings->tls = options->tls != NULL ? options->tls : &no_tls;
+    (void)str_copy(str_of(token), settings->token_file, sizeof settings->token_file);
+    settings->url_count = options->url_count;
+    for (size_t i = 0; i < options->url_count; i++)
+        (void)str_copy(str_of(options->urls[i]), settings->urls[i], sizeof settings->urls[i]);
     link->backoff.initial_ms =
         options->backoff_initial_ms > 0 ? options->backoff_initial_ms : BACKOFF_INITIAL_MS;
     link->backoff.max_ms = options->backoff_max_ms > 0 ? options->backoff_max_ms : BACKOFF_MAX_MS;
@@ -155,7 +165,7 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
                     const struct link_host *host, const struct link_options *options)
 {
     /* The large buffers stay untouched. */
-    memset(link, 0, offsetof(struct link, ws));
+    bytes_clear(link, offsetof(struct link, options));
     queue_clear(&link->queue);
     link->queue.begun = false;
     tls_clear(&link->tls);
@@ -225,7 +235,7 @@ void link_after_commit(struct link *link)
     link_schedule(link);
 }
 
-static bool same_urls(const struct link_options *a, const struct link_options *b)
+static bool same_urls(const struct link_settings *a, const struct link_options *b)
 {
     if (a->url_count != b->url_count)
         return false;

@@ -32,6 +32,15 @@ enum link_after {
     LINK_AFTER_RETIRED
 };
 
+/* What link_start() or link_reconfigure() were given last; of texts, no more is touched than there is. */
+struct link_settings {
+    size_t url_count;
+    const struct proxy_options *proxy;
+    const struct tls_options *tls;
+    char token_file[LIMIT_PATH]; /* "" for none */
+    char urls[LINK_URLS][LIMIT_URL];
+};
+
 struct link_traffic {
     uint64_t bytes_in, bytes_out, messages_in, messages_out;
 };
@@ -41,7 +50,6 @@ struct link {
     struct loop *loop;
     struct journal *journal;
     struct link_host host;
-    struct link_options options;
 
     enum link_state state;
     int64_t since_ms;        /* wall clock: of the present state */
@@ -54,7 +62,6 @@ struct link {
     size_t url_at;
     struct url url;
     struct backoff backoff;
-    struct connect connect;
     int64_t next_try_ms;          /* monotonic; while waiting */
     const struct secret *watched; /* the file whose change ends the wait; NULL: none does */
     int64_t watch_ms;             /* when to look at it again */
@@ -94,10 +101,12 @@ struct link {
     bool knows_clock;
 
     char last_error[LINK_ERROR];
-    struct ws ws; /* clears itself, and leaves its buffers untouched */
+    struct connect connect;
+    struct link_settings options;
     struct queue queue;
-    char message[LIMIT_MESSAGE];
-    struct tls tls; /* last: its pool is the larger part of it */
+    char message[LIMIT_MESSAGE]; /* stands between the buffers of these two: see link_rest() */
+    struct ws ws;                /* clears itself, and leaves its buffers untouched */
+    struct tls tls;              /* its pool last */
 };
 
 /* --- session.c: the connection's life --------------------------------------------------------------------------- */

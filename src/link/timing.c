@@ -58,16 +58,15 @@ void link_schedule(struct link *link)
         loop_timer_set(link->loop, &link->timer, at);
 }
 
-/* Nothing was said for half a heartbeat: a good moment to give back what the last burst has touched. */
-static void ping(struct link *link)
+void link_rest(struct link *link)
 {
-    ws_ping(&link->ws);
-    link->pinged_ms = link->loop->now_ms;
-    ws_release(&link->ws);
-    if (queue_is_empty(&link->queue))
-        port_release(link->queue.bytes, sizeof link->queue.bytes);
-    if (!link->ws.in_message && !link->is_held)
-        port_release(link->message, sizeof link->message);
+    bool is_free = !link->ws.in_message && !link->is_held && !link->connect.is_running;
+
+    if (!ws_release(&link->ws) || !is_free || !queue_is_empty(&link->queue))
+        return;
+    /* One range: the queue's buffer, the message, the WebSocket's. */
+    port_release(link->queue.bytes,
+                 offsetof(struct link, ws.frames_state) - offsetof(struct link, queue.bytes));
 }
 
 void link_on_timer(struct loop_timer *timer)
@@ -89,8 +88,10 @@ void link_on_timer(struct loop_timer *timer)
         if (now >= dead_at(link))
             link_lost(link, LINK_AFTER_BACKOFF, "the gateway is dead: nothing heard for %u.%u s",
                       link->heartbeat_s * 3 / 2, link->heartbeat_s * 15 % 10);
-        else if (now >= ping_at(link))
-            ping(link);
+        else if (now >= ping_at(link)) {
+            ws_ping(&link->ws);
+            link->pinged_ms = now;
+        }
     } else if (now < next_deadline(link)) {
         /* set for an earlier state */
     } else if (link->state == LINK_HELLO) {

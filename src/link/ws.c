@@ -41,12 +41,22 @@ static ssize_t on_recv(uint8_t *to, size_t n, int flags, void *context)
     return (ssize_t)n;
 }
 
+/* As port/deps builds wslay, it puts its context where we say: then no connection needs the heap.  Other builds take it from there, once. */
+#if __has_include(<wslay/wslay_frame_in_place.h>)
+#include <wslay/wslay_frame_in_place.h>
+_Static_assert(sizeof(struct wslay_frame_context) <= 4096 + WS_FRAMES_STATE, "it stands there");
+#define FRAMES_OF(ws) ((struct wslay_frame_context *)(void *)(ws)->frames_input)
+#else
+#define FRAMES_OF(ws) NULL
+#endif
+
 enum err ws_open(struct ws *ws, enum ws_role role)
 {
     static const struct wslay_frame_callbacks callbacks = {NULL, on_recv, NULL};
 
-    memset(ws, 0, offsetof(struct ws, input));
+    memset(&ws->frames, 0, sizeof *ws - offsetof(struct ws, frames)); /* not the buffers */
     ws->role = role;
+    ws->frames = FRAMES_OF(ws);
     return wslay_frame_context_init(&ws->frames, &callbacks, ws) == 0 ? OK : ERR_IO;
 }
 
@@ -57,8 +67,7 @@ void ws_free(struct ws *ws)
     ws->frames = NULL;
 }
 
-/* Brings wslay's context to a boundary between frames, by ending the frame that was cut.  What is sent is whole frames in
- * any case. */
+/* Brings wslay's context to a boundary between frames, by ending the frame that was cut.  What is sent is whole frames in any case. */
 static void end_cut_frame(struct ws *ws)
 {
     struct wslay_frame_iocb frame;
@@ -78,7 +87,7 @@ void ws_reset(struct ws *ws, struct transport *transport, char *message, size_t 
     enum ws_role role = ws->role;
 
     end_cut_frame(ws);
-    memset(ws, 0, offsetof(struct ws, input));
+    memset(&ws->frames, 0, sizeof *ws - offsetof(struct ws, frames)); /* not the buffers */
     ws->frames = frames;
     ws->role = role;
     ws->transport = transport;
@@ -430,10 +439,13 @@ static size_t room(const struct ws *ws)
     return sizeof ws->output - ws->output_n;
 }
 
-void ws_release(struct ws *ws)
+bool ws_release(struct ws *ws)
 {
-    if (ws->output_n == 0)
-        port_release(ws->output, sizeof ws->output);
+    if (ws->output_n > 0 || ws->input_at < ws->input_n || ws->in_frame)
+        return false;
+    ws->input_at = ws->input_n = 0;
+    port_release(ws->input, offsetof(struct ws, frames_state) - offsetof(struct ws, input));
+    return true;
 }
 
 /* Fresh from the system for every frame; fetched for several at once, because the call costs more than its bytes. */

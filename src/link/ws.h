@@ -16,6 +16,7 @@
 #define WS_INPUT 4096
 /* A quarter of a message: the more leaves at once, the less each message costs; the less, the sooner a pong has its turn. */
 #define WS_OUTPUT (LIMIT_MESSAGE / 4 < 32768 ? LIMIT_MESSAGE / 4 : 32768)
+#define WS_FRAMES_STATE 256
 #define WS_KEYS 32 /* random ones that one call of the system gives */
 
 enum ws_role { WS_CLIENT, WS_SERVER };
@@ -25,6 +26,13 @@ enum { WS_NO_STATUS = 1005, WS_LOST = 1006 }; /* codes that never stand in a fra
 struct wslay_frame_context;
 
 struct ws {
+    /* First, because they are not cleared: what was never used is never touched. */
+    char input[WS_INPUT];
+    unsigned char output[WS_OUTPUT];
+    /* Where wslay takes its context from us: input of its own, which is empty between two frames, and behind that its state. */
+    _Alignas(16) unsigned char frames_input[4096];
+    unsigned char frames_state[WS_FRAMES_STATE];
+
     struct wslay_frame_context *frames;
     struct transport *transport;
     enum ws_role role;
@@ -68,10 +76,6 @@ struct ws {
     uint64_t bytes_in, bytes_out, messages_in, messages_out, pings_in, pongs_in;
     int64_t pinged_us;     /* when the ping left that has no answer yet; 0: there is none */
     int64_t round_trip_us; /* of the last ping that was answered; -1: none was */
-
-    /* Last, because they are not cleared: what was never used is never touched. */
-    char input[WS_INPUT];
-    unsigned char output[WS_OUTPUT];
 };
 
 /* Makes the wslay context; ERR_IO: no memory.  For the start of the program. */
@@ -101,8 +105,8 @@ enum err ws_discard(struct ws *ws);
 enum err ws_send(struct ws *ws, struct str message, bool is_text);
 /* Sends what is framed, and the control frames that are due. */
 enum err ws_flush(struct ws *ws);
-/* Gives memory back that the last burst has touched, where nothing stands in it. */
-void ws_release(struct ws *ws);
+/* Gives the memory of its buffers, from `input` to `frames_input`, back where nothing stands in them; false: something does. */
+bool ws_release(struct ws *ws);
 bool ws_has_output(const struct ws *ws);
 /* Queue one control frame each; a ping or close that is due already is not doubled.  Close gives up the message that is
  * being sent: the frame goes behind its last fragment that was framed. */

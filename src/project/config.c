@@ -265,3 +265,14 @@ bool project_take(struct project *project, struct str ok)
     project->config_size = config.n;
     return true;
 }
+
+void project_become(struct project *project, const struct project *next)
+{
+    (void)str_copy(str_of(next->name), project->name, sizeof project->name);
+    (void)str_copy(str_of(next->token_file), project->token_file, sizeof project->token_file);
+    project->gateway_url_count = next->gateway_url_count;
+    for (size_t i = 0; i < next->gateway_url_count; i++)
+        (void)str_copy(str_of(next->gateway_urls[i]), project->gateway_urls[i], LIMIT_URL);
+    project->config_size = next->config_size;
+    memcpy(project->config, next->config, next->config_size + 1);
+}

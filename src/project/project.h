@@ -15,13 +15,13 @@
 
 /* What the daemon holds of its project. */
 struct project {
-    char root[LIMIT_PATH]; /* absolute, without links; the owner sets it */
     char name[LIMIT_NAME + 1];
-    char gateway_urls[PROJECT_GATEWAY_URLS][LIMIT_URL];
-    size_t gateway_url_count;            /* 0: charter.yml names none */
+    size_t gateway_url_count; /* 0: charter.yml names none */
+    size_t config_size;
+    char root[LIMIT_PATH];               /* absolute, without links; the owner sets it */
     char token_file[LIMIT_PATH];         /* "" when none; relative ones are made absolute */
     char config[LIMIT_PROJECT_FILE + 1]; /* the checked charter.yml as compact JSON on one line */
-    size_t config_size;
+    char gateway_urls[PROJECT_GATEWAY_URLS][LIMIT_URL];
 };
 
 /* Buffers of the functions below: about 900 KiB that only a helper ever touches.  One static one serves all: each
@@ -41,6 +41,8 @@ bool project_load(struct project_workspace *workspace, const char *root, struct 
 /* Fills *project, all but its root, from the "ok" value of project_load.  False (and *project as it was) only when the
  * text is no such value: a bug or a helper gone mad. */
 bool project_take(struct project *project, struct str ok);
+/* Becomes what `next` is, all but the root: no more is touched than there is. */
+void project_become(struct project *project, const struct project *next);
 
 struct project_submission {
     struct str workflow_id; /* any text; checked here */

@@ -21,8 +21,8 @@ struct command_entry {
 
 struct command_table {
     uint64_t seen; /* highest sequence number whose outcome is on disk */
+    size_t next;   /* the oldest entry, overwritten next */
     struct command_entry entries[LIMIT_COMMAND_KEYS];
-    size_t next; /* the oldest entry, overwritten next */
 };
 
 struct command_entry *command_find(struct command_table *table, const char *key);

@@ -399,8 +399,6 @@ void engine_start(struct engine *engine, struct loop *loop, struct journal *jour
     engine->project = project;
     engine->workspace = workspace;
     source_keep_spare(engine);
-    for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
-        engine->jobs[i].engine = engine;
 }
 
 void engine_resume(struct engine *engine, bool crashed)

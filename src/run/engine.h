@@ -17,6 +17,8 @@
 #include "run/mask.h"
 #include "run/table.h"
 
+#include <string.h>
+
 /* --- integration processes (run/process.c) ------------------------------------------------------------------------ */
 
 /*                          answered                    answered
@@ -84,21 +86,22 @@ struct process {
     bool sending;
     uint64_t sent, request_length;
     int64_t request_deadline_ms; /* `deadline_ms` as the request says it; -1: null */
-    struct failure failure;      /* why the attempt will have failed; FAILURE_NONE: it has not */
-    struct intake intake;
-    bool torn;        /* the beginning of a line was dropped: its rest is to follow it */
+    bool torn;                   /* the beginning of a line was dropped: its rest is to follow it */
     bool storing;     /* a helper makes an artifact of its answer; the intake keeps its line */
     bool store_waits; /* that helper has not begun: another one works, or space is made */
-    struct helper store;
-    char store_answer[1024];
     /* what is to be stored, read in the helper */
     uint64_t store_from, store_length;
-    char store_path[LIMIT_PATH]; /* a file inside artifacts_dir, or "": a JSON value */
-    char store_media[128];
     bool warned_unknown; /* one warning about notifications that nobody knows */
     size_t err_n;        /* bytes of a stderr line */
     bool err_cut;        /* that line was too long; its rest is dropped */
     size_t tail_n;
+    /* Small things end here, with the beginning of the intake: what every process uses.  The pages behind that only some touch. */
+    struct intake intake;
+    struct failure failure; /* why the attempt will have failed; FAILURE_NONE: it has not */
+    struct helper store;
+    char store_answer[1024];
+    char store_path[LIMIT_PATH]; /* a file inside artifacts_dir, or "": a JSON value */
+    char store_media[128];
     char err_line[LIMIT_LOG_LINE];
     char tail[LIMIT_STDERR]; /* the last stderr lines of the attempt, each with a line feed */
 };
@@ -156,23 +159,23 @@ struct source_names {
 
 /* Shared buffers, each used inside one call tree at a time; untouched pages cost nothing. */
 struct engine_scratch {
-    char step[LIMIT_PROJECT_FILE + 4096]; /* a step's line of plan.json */
-    const struct run *step_run;           /* whose line that is; NULL: nobody's */
-    uint64_t step_seq;                    /* its created_seq: slots are used again */
+    const struct run *step_run; /* whose line is in `step`; NULL: nobody's */
+    uint64_t step_seq;          /* its created_seq: slots are used again */
     unsigned step_index;
     struct str step_raw;
-    struct source_window plan;                   /* where names were read last */
-    struct source_names names;                   /* which they were */
-    char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
-    char event[LIMIT_RECORD];                    /* an event read back */
     struct journal_place event_place;
     struct str event_raw;
-    char line[LIMIT_MESSAGE + 64];           /* a line of an integration */
-    char value[LIMIT_MESSAGE];               /* a resolved string, a secret */
-    char environment[32768];                 /* of a child that is being started */
-    char condition[4096];                    /* the text of an `if` */
-    char chunk[16384];                       /* plan lines, templates' texts */
-    char chunk_out[16384], chunk_err[16384]; /* what integrations write */
+    struct source_names names;                   /* which were read last */
+    struct source_window plan;                   /* and where */
+    char step[LIMIT_PROJECT_FILE + 4096];        /* a step's line of plan.json */
+    char section[2 * LIMIT_PROJECT_FILE + 4096]; /* integrations or outputs of plan.json */
+    char event[LIMIT_RECORD];                    /* an event read back */
+    char line[LIMIT_MESSAGE + 64];               /* a line of an integration */
+    char value[LIMIT_MESSAGE];                   /* a resolved string, a secret */
+    char environment[32768];                     /* of a child that is being started */
+    char condition[4096];                        /* the text of an `if` */
+    char chunk[16384];                           /* plan lines, templates' texts */
+    char chunk_out[16384], chunk_err[16384];     /* what integrations write */
 };
 
 struct engine_metrics {
@@ -180,17 +183,14 @@ struct engine_metrics {
 };
 
 struct engine {
+    struct command_table commands;
+    struct mask mask;
     struct loop *loop;
     struct journal *journal;
     struct project *project;
     struct project_workspace *workspace;
     char daemon_id[LIMIT_DAEMON_ID + 1];
     struct ulid ulid;
-    struct run_table table;
-    struct process processes[LIMIT_PROCESSES];
-    struct job jobs[LIMIT_SUBMISSIONS];
-    struct command_table commands;
-    struct mask mask;
     unsigned executing; /* steps in flight */
     bool stopping;      /* no new runs, no new steps */
     bool draining;      /* no new runs; steps of runs in flight go on */
@@ -219,7 +219,11 @@ struct engine {
     bool remover_wanted;
     struct engine_metrics metrics;
     int spare_fd; /* so that plan.json can be read when there is no descriptor left; 0: none */
+    /* From its runs on, nothing is kept where no run goes on: see engine_rest(). */
+    struct run_table table;
     struct engine_scratch scratch;
+    struct process processes[LIMIT_PROCESSES];
+    struct job jobs[LIMIT_SUBMISSIONS];
 };
 
 /* --- events (run/event.c) ------------------------------------------------------------------------------------------ */
@@ -320,6 +324,14 @@ struct request_sink {
     char buffer[4096];
 };
 
+/* What is skipped was sent before; the buffer stays as it is. */
+static inline void request_sink_begin(struct request_sink *sink, int fd, uint64_t skip)
+{
+    memset(sink, 0, offsetof(struct request_sink, buffer));
+    sink->fd = fd;
+    sink->skip = skip;
+}
+
 void sink_add(struct request_sink *sink, struct str bytes);
 void sink_flush(struct request_sink *sink);
 /* A raw value with its templates resolved; artifacts named alone are hydrated where `hydrate`. */
@@ -340,6 +352,8 @@ struct process *process_take(struct engine *engine, struct run *run, unsigned st
                              const char *integration, unsigned integration_index,
                              int64_t timeout_ms);
 void process_cancel(struct engine *engine, struct process *process);
+/* Gives back what the last work has touched; for when there is nothing to do (run/rest.c). */
+void engine_rest(struct engine *engine);
 void process_release(struct engine *engine, struct process *process);
 /* The next harder step towards its end: SIGTERM, then SIGKILL. */
 void process_terminate(struct engine *engine, struct process *process);

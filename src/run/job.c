@@ -18,8 +18,10 @@
 struct job *job_find_free(struct engine *engine)
 {
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++)
-        if (engine->jobs[i].kind == JOB_FREE)
+        if (engine->jobs[i].kind == JOB_FREE) {
+            engine->jobs[i].engine = engine;
             return &engine->jobs[i];
+        }
     return NULL;
 }
 

@@ -52,8 +52,7 @@ static enum err add_with_lines(struct mask *mask, struct str value)
 
 enum err mask_learn(struct mask *mask, struct str value)
 {
-    char bytes[MASK_BYTES];
-    struct out written = OUT_ON(bytes);
+    struct out written = OUT_ON(mask->learnt);
     struct str rest = value;
 
     if (value.n < MASK_SHORTEST)
@@ -68,7 +67,7 @@ enum err mask_learn(struct mask *mask, struct str value)
         rest = str_from(rest, n > 0 ? n : 1);
     }
     err = written.overflow ? ERR_FULL : add_with_lines(mask, out_view(&written));
-    port_wipe(bytes, sizeof bytes);
+    port_wipe(mask->learnt, sizeof mask->learnt);
     return err;
 }
 

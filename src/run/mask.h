@@ -17,6 +17,7 @@ struct mask {
         uint16_t offset, length;
     } patterns[MASK_PATTERNS];
     char bytes[MASK_BYTES];
+    char learnt[MASK_BYTES]; /* inside mask_learn() alone: too large for a stack */
 };
 
 /* Adds a value and its lines; one that is known already costs nothing.  ERR_INVALID: shorter than MASK_SHORTEST; ERR_FULL: no room. */

@@ -234,7 +234,8 @@ static void begin_attempt(struct engine *engine, struct process *process, unsign
                           int64_t timeout_ms)
 {
     process->step = process->log_step = (uint8_t)step;
-    process->failure.kind = FAILURE_NONE;
+    if (process->failure.kind != FAILURE_NONE) /* else its page stays as it is */
+        process->failure.kind = FAILURE_NONE;
     process->tail_n = 0;
     process->timeout_ms = timeout_ms;
     if (timeout_ms > 0)
@@ -311,20 +312,20 @@ struct process *process_take(struct engine *engine, struct run *run, unsigned st
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
 /* Walks once without writing: finds a template that leads nowhere, or a request that is too long, before the first byte goes out. */
-static bool measure(struct engine *engine, struct process *process, const struct scope *scope)
+static bool measure(struct engine *engine, struct process *process, const struct scope *scope,
+                    struct request_sink *sink)
 {
-    struct request_sink sink = {.fd = -1};
-
+    sink->fd = -1;
     process->request_deadline_ms = loop_timer_is_set(&process->deadline) && process->timeout_ms > 0
                                        ? (process->deadline.at_ms > engine->loop->now_ms
                                               ? process->deadline.at_ms - engine->loop->now_ms
                                               : 0)
                                        : -1;
-    enum err err = request_generate(scope, &sink, process);
-    if (err == OK && sink.at - sink.hydrated > LIMIT_REQUEST) {
+    enum err err = request_generate(scope, sink, process);
+    if (err == OK && sink->at - sink->hydrated > LIMIT_REQUEST) {
         failure_set(&process->failure, FAILURE_TOO_LARGE,
                     "the request would be %llu bytes long; the limit is %d",
-                    (unsigned long long)(sink.at - sink.hydrated), LIMIT_REQUEST);
+                    (unsigned long long)(sink->at - sink->hydrated), LIMIT_REQUEST);
         return false;
     }
     if (err != OK) {
@@ -332,7 +333,7 @@ static bool measure(struct engine *engine, struct process *process, const struct
                     scope->reason[0] != '\0' ? scope->reason : err_text(err));
         return false;
     }
-    process->request_length = sink.at;
+    process->request_length = sink->at;
     return true;
 }
 
@@ -341,10 +342,11 @@ void process_send(struct engine *engine, struct process *process)
     char reason[LIMIT_TEXT] = "";
     struct scope scope = {
         .engine = engine, .run = process->run, .step = process->step, .reason = reason};
-    struct request_sink sink = {.fd = process->in.fd, .skip = process->sent};
+    struct request_sink sink; /* its buffer is large: one on the stack is enough */
 
     process->in_ready = false;
-    if (process->request_length == 0 && !measure(engine, process, &scope)) {
+    request_sink_begin(&sink, process->in.fd, 0);
+    if (process->request_length == 0 && !measure(engine, process, &scope, &sink)) {
         process->sending = false;
         if (process->state == PROCESS_EXECUTING) {
             /* The process has done nothing wrong: it is free for other steps. */
@@ -355,6 +357,7 @@ void process_send(struct engine *engine, struct process *process)
         }
         return;
     }
+    request_sink_begin(&sink, process->in.fd, process->sent);
     (void)request_generate(&scope, &sink, process);
     process->sent += sink.sent;
     if (process->sent == process->request_length) {

@@ -83,12 +83,12 @@ struct step_needs {
 };
 
 struct run_table {
-    struct run runs[LIMIT_RUNS];
-    struct step steps[LIMIT_STEP_RECORDS];
-    struct step_needs needs[LIMIT_STEP_RECORDS]; /* at the places of the steps; of graphs alone */
     struct ended_run ended[LIMIT_RETAIN_RUNS];
     unsigned count;     /* runs that have not ended */
     unsigned in_flight; /* of these, those that hold a place in flight */
+    struct run runs[LIMIT_RUNS];
+    struct step steps[LIMIT_STEP_RECORDS];
+    struct step_needs needs[LIMIT_STEP_RECORDS]; /* at the places of the steps; of graphs alone */
 };
 
 struct run *table_find(struct run_table *table, struct str run_id);

@@ -177,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (t.directory[0] == '\0')
         begin();
     options.url_count = 1;
-    snprintf(options.urls[0], sizeof options.urls[0], "http://h");
+    options.urls[0] = "http://h";
     log_setup(LOG_ERROR, LOG_TEXT);
     t.put_off = 0;
     t.at = t.n = 0;

@@ -358,11 +358,25 @@ static const struct link_host host = {.write_hello = write_hello,
                                       .dispatcher = &t.dispatcher};
 
 static struct link_options options;
+static char urls[LINK_URLS + 1][LIMIT_URL], token_file[LIMIT_PATH];
+
+/* A text that the options may name until the test ends. */
+static const char *text_of(char *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static const char *text_of(char *to, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(to, LIMIT_URL, format, args);
+    va_end(args);
+    return to;
+}
 
 static void start(void)
 {
     options.url_count = 1;
-    snprintf(options.urls[0], sizeof options.urls[0], "http://127.0.0.1:%u/pre/", t.port);
+    options.urls[0] = text_of(urls[0], "http://127.0.0.1:%u/pre/", t.port);
     assert_int_equal(link_start(&t.link, &t.loop, &rig.journal, &host, &options), OK);
     t.started = true;
 }
@@ -810,7 +824,7 @@ static void link_tries_again_when_the_token_changes(void **state)
 {
     (void)state;
     options.backoff_max_ms = 600000;
-    snprintf(options.token_file, sizeof options.token_file, "%s/token", rig.directory);
+    options.token_file = text_of(token_file, "%s/token", rig.directory);
     FILE *file = fopen(options.token_file, "w");
     assert_non_null(file);
     fputs("first-token\n", file);
@@ -833,8 +847,7 @@ static void link_says_what_is_wrong_with_a_url(void **state)
 {
     (void)state;
     options.url_count = 1;
-    snprintf(options.urls[0], sizeof options.urls[0],
-             TLS_IS_BUILT ? "ftp://127.0.0.1:1" : "wss://127.0.0.1:1");
+    options.urls[0] = text_of(urls[0], TLS_IS_BUILT ? "ftp://127.0.0.1:1" : "wss://127.0.0.1:1");
     assert_int_equal(link_start(&t.link, &t.loop, &rig.journal, &host, &options), OK);
     t.started = true;
     UNTIL(t.link.last_error[0] != '\0');
@@ -850,8 +863,8 @@ static void link_goes_to_the_next_url_at_each_failure(void **state)
     assert_int_equal(port_listen_tcp(STR("127.0.0.1"), 0, 1, &fd, &dead), OK);
     port_close(fd);
     options.url_count = 2;
-    snprintf(options.urls[0], sizeof options.urls[0], "http://127.0.0.1:%u", dead);
-    snprintf(options.urls[1], sizeof options.urls[1], "ws://localhost:%u", t.port);
+    options.urls[0] = text_of(urls[0], "http://127.0.0.1:%u", dead);
+    options.urls[1] = text_of(urls[1], "ws://localhost:%u", t.port);
     assert_int_equal(link_start(&t.link, &t.loop, &rig.journal, &host, &options), OK);
     t.started = true;
     UNTIL(is_connected());
@@ -973,7 +986,7 @@ static void link_follows_a_changed_url(void **state)
     link_reconfigure(&t.link, &changed); /* the same: nothing happens */
     turn(5);
     assert_true(is_connected());
-    snprintf(changed.urls[0], sizeof changed.urls[0], "ws://127.0.0.1:%u/other", t.port);
+    changed.urls[0] = text_of(urls[LINK_URLS], "ws://127.0.0.1:%u/other", t.port);
     link_reconfigure(&t.link, &changed);
     UNTIL(t.connections == 2 && is_connected());
     assert_int_equal(t.close_code, 1001);
