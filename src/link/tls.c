@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ROUNDS 16 /* messages of the protocol's own in one call; the next one goes on */
+#define READS 64  /* of the socket in one call: two make a record */
 
 /* --- the socket, as mbedTLS sees it ----------------------------------------------------------------------------------- */
 
@@ -28,8 +29,13 @@ static int socket_recv(void *context, unsigned char *to, size_t n)
 {
     struct tls_engine *engine = context;
     size_t got;
-    enum err err = port_read(engine->fd, to, n, &got);
 
+    /* mbedTLS passes over some records (ChangeCipherSpec, warnings) and reads on by itself: whoever sends nothing else, and
+     * anybody on the way can, would keep it from ever returning. The rest is still in the socket, which says so. */
+    if (engine->reads == READS)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    engine->reads++;
+    enum err err = port_read(engine->fd, to, n, &got);
     if (err == ERR_AGAIN)
         return MBEDTLS_ERR_SSL_WANT_READ;
     if (err == ERR_END)
@@ -60,6 +66,7 @@ static enum err transport_recv(struct transport *transport, void *to, size_t n, 
 {
     struct tls *tls = transport->context;
 
+    tls->engine->reads = 0;
     for (int rounds = 0;; rounds++) {
         int code = mbedtls_ssl_read(&tls->engine->ssl, to, n);
         if (code > 0) {
@@ -252,6 +259,7 @@ enum err tls_step(struct tls *tls, unsigned *wants)
     struct tls_engine *engine = tls->engine;
 
     *wants = 0;
+    engine->reads = 0;
     int code = mbedtls_ssl_handshake_step(&engine->ssl);
     if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE) {
         *wants = code == MBEDTLS_ERR_SSL_WANT_READ ? PORT_READABLE : PORT_WRITABLE;

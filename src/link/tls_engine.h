@@ -33,6 +33,7 @@ struct tls_engine {
     mbedtls_pk_context key;
     struct tls_judge judge;
     int fd;
+    unsigned reads;         /* of the socket, in the present call */
     bool open, failed;      /* the handshake is over; the connection is of no use */
     bool end_seen;          /* the peer has closed TCP */
     enum err fault;         /* what the socket said last, where that was a failure */

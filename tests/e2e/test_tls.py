@@ -438,6 +438,24 @@ def test_no_step_of_a_handshake_takes_long(zoo):
             assert longest < (250 if PLAIN else 5000), verdict  # a machine that does other things too
 
 
+# What TLS passes over in silence, and what anybody on the way can send.
+EMPTY = {"change-cipher-spec": b"\x14\x03\x03\0\x01\x01", "warnings": b"\x15\x03\x03\0\x02\x01\x5a"}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_flood_of_empty_records_leaves_the_loop_its_turns(kind):
+    """However many there are, one step looks at few of them."""
+    count = 20000
+
+    def serve(connection):
+        connection.recv(4096)
+        connection.sendall(EMPTY[kind] * count)
+    with listener(serve) as port:
+        code, verdict, _ = run_probe(None, port)
+        assert code == 1 and "TLS: the server cut the connection" in verdict, verdict
+        assert int(re.search(r"(\d+) steps", verdict).group(1)) > count / 50, verdict
+
+
 def test_a_key_update_ends_the_connection_with_words(zoo):
     """Known limit: mbedTLS 3.6 does not know it. The connection ends, and says why."""
     with zoo.server("good", "-tls1_3", page=False) as server:

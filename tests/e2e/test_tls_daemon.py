@@ -194,6 +194,25 @@ def test_a_server_that_says_nothing_meets_the_deadline(project, daemon_of, zoo):
         hold.set()
 
 
+def test_a_server_that_floods_the_handshake_stops_nothing(project, daemon_of, zoo):
+    """Records that mean nothing, without end: the deadline strikes, and everything else goes on."""
+    over = threading.Event()
+
+    def serve(connection):
+        connection.recv(4096)
+        while not over.is_set():
+            connection.sendall(b"\x14\x03\x03\0\x01\x01" * 4000)
+    project.workflow("w", [step("one", value="x")])
+    with listener(serve) as port:
+        daemon = daemon_of(project, "--gateway", f"https://localhost:{port}", "--tls-ca", zoo.path("root.pem"), env=environment())
+        try:
+            wait_until(lambda: link_of(daemon)["state"] == "securing", "the handshake has begun")
+            assert daemon.run("w").events[-1]["type"] == "run.succeeded"
+            wait_error(daemon, "TLS: localhost did not finish the handshake within 10 s")
+        finally:
+            over.set()
+
+
 def test_plain_http_on_the_port_is_named(project, daemon_of):
     with Gateway() as gateway:
         daemon = daemon_of(project, "--gateway", url_of(gateway), env=environment())
