@@ -216,6 +216,46 @@ static bool look_at_name(void *context, const char *name)
     return lookup->failed == 0 && lookup->count < CANDIDATES && ++lookup->files < FILES;
 }
 
+/* --- the server's own ---------------------------------------------------------------------------------------------------- */
+
+#define MOVES 256 /* enough to turn 20 certificates round; CAs that sign each other would go on for ever */
+
+static bool is_issuer(const mbedtls_x509_crt *one, const mbedtls_x509_crt *other)
+{
+    return one->subject_raw.len == other->issuer_raw.len &&
+           memcmp(one->subject_raw.p, other->issuer_raw.p, one->subject_raw.len) == 0;
+}
+
+static bool is_issuer_of_later(const mbedtls_x509_crt *one)
+{
+    for (const mbedtls_x509_crt *c = one->next; c != NULL; c = c->next)
+        if (is_issuer(one, c) && !is_issuer(c, c))
+            return true;
+    return false;
+}
+
+/* Servers should send each certificate before that of its issuer, and mbedTLS looks for issuers behind it alone; clients should
+ * bear any order but for the first (RFC 8446 §4.4.2). */
+static void put_in_order(mbedtls_x509_crt *own)
+{
+    mbedtls_x509_crt *before = own, *last = own;
+
+    while (last->next != NULL)
+        last = last->next;
+    for (int moves = 0; before->next != NULL && moves < MOVES;) {
+        mbedtls_x509_crt *one = before->next;
+        if (!is_issuer_of_later(one)) {
+            before = one;
+            continue;
+        }
+        before->next = one->next;
+        one->next = NULL;
+        last->next = one;
+        last = one;
+        moves++;
+    }
+}
+
 int tls_trust_look_up(void *context, const mbedtls_x509_crt *child, mbedtls_x509_crt **found)
 {
     struct tls_judge *judge = context;
@@ -225,8 +265,10 @@ int tls_trust_look_up(void *context, const mbedtls_x509_crt *child, mbedtls_x509
 
     *found = NULL;
     judge->name_known = false;
-    if (judge->own == NULL)
+    if (judge->own == NULL) {
         judge->own = child; /* the first to be asked for is the gateway's own */
+        put_in_order((mbedtls_x509_crt *)(uintptr_t)child);
+    }
     if (tls_pins_replace_ca(judge->options))
         return 0;
     err = port_stat(judge->ca, &stat);

@@ -10,6 +10,10 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define TEXT_OF(number) #number
+#define VALUE_OF(number) TEXT_OF(number)
+#define CAS_MAX VALUE_OF(MBEDTLS_X509_MAX_INTERMEDIATE_CA)
+
 void tls_say(struct tls *tls, const char *format, ...)
 {
     struct out out = OUT_ON(tls->error);
@@ -63,14 +67,26 @@ static void write_day(char to[16], const mbedtls_x509_time *time)
     out_cstr(&out);
 }
 
+static bool is_same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
+
+/* Whether the certificate's issuer is among those that the server sent; mbedTLS passes over it there when it may not sign. */
+static bool was_sent(const struct tls_judge *judge, const mbedtls_x509_crt *certificate)
+{
+    for (const mbedtls_x509_crt *c = judge->own; c != NULL; c = c->next)
+        if (is_same(&c->subject_raw, &certificate->issuer_raw))
+            return true;
+    return false;
+}
+
 static void object_to_issuer(struct tls_judge *judge, const mbedtls_x509_crt *certificate,
                              int depth, const char *subject)
 {
     char issuer[80];
     struct out out = OUT_ON(issuer);
-    bool self = certificate->issuer_raw.len == certificate->subject_raw.len &&
-                memcmp(certificate->issuer_raw.p, certificate->subject_raw.p,
-                       certificate->subject_raw.len) == 0;
+    bool self = is_same(&certificate->issuer_raw, &certificate->subject_raw);
 
     tls_write_name(&out, &certificate->issuer);
     out_cstr(&out);
@@ -79,7 +95,7 @@ static void object_to_issuer(struct tls_judge *judge, const mbedtls_x509_crt *ce
                           "(TLS_POOL_KIB)");
     else if (!judge->any_ca)
         tls_object(judge, "%s holds no certificate of a CA", judge->ca);
-    else if (judge->name_known && !self)
+    else if (judge->name_known && !self && depth >= judge->depth - 1)
         tls_object(judge,
                    "the certificate of %s says that %s signed it, but the key of that CA in "
                    "%s did not",
@@ -90,6 +106,11 @@ static void object_to_issuer(struct tls_judge *judge, const mbedtls_x509_crt *ce
     else if (self)
         tls_object(judge, "the server's CA is unknown: %s is not among the CAs in %s", subject,
                    judge->ca);
+    else if (was_sent(judge, certificate))
+        tls_object(judge,
+                   "the server sent the issuer of the certificate of %s, but %s may not sign it "
+                   "(basicConstraints, keyUsage, pathLenConstraint), or did not",
+                   subject, issuer);
     else
         tls_object(judge,
                    "the issuer of the certificate of %s is unknown: %s was not sent by the "
@@ -234,6 +255,12 @@ static const char *fixed_words(int code, const struct tls_engine *engine)
     case MBEDTLS_ERR_SSL_ALLOC_FAILED:
     case MBEDTLS_ERR_X509_ALLOC_FAILED:
         return "the handshake needs more memory than this build has for it (TLS_POOL_KIB)";
+    case MBEDTLS_ERR_X509_FATAL_ERROR:
+        return "the chain of certificates is too long: at most " CAS_MAX
+               " CAs may stand between the server's and one that is trusted";
+    case MBEDTLS_ERR_SSL_BAD_INPUT_DATA:
+        return engine->open ? NULL
+                            : "the server's certificates are too long: together they may have 16 KiB";
     case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
         return engine->open
                    ? "the server sent a message that is not taken here (KeyUpdate, perhaps)"
