@@ -80,14 +80,40 @@ static enum err read_head(struct answer *answer)
     return OK;
 }
 
+/* Answers that only say that the answer is still to come. */
+static bool is_interim(const struct answer *answer)
+{
+    return answer->status < 200 && answer->status != 101;
+}
+
+static enum err forget_interim(struct answer *answer)
+{
+    if (++answer->interims > ANSWER_INTERIMS)
+        return answer_refuse(answer, "more than %d answers of HTTP %u", ANSWER_INTERIMS,
+                             answer->status);
+    answer->head = http_head_on(answer->head.p, answer->head.cap);
+    answer->status = 0;
+    answer->retry_after_ms = 0;
+    answer->location = STR_NONE;
+    return ERR_AGAIN;
+}
+
 enum err answer_head(struct answer *answer, struct str bytes, size_t *taken)
 {
-    enum err err = http_head_feed(&answer->head, bytes, taken);
+    enum err err = ERR_AGAIN;
 
-    if (err == OK)
-        return read_head(answer);
-    if (err != ERR_AGAIN)
-        (void)answer_refuse(answer, "%s", answer->head.reason);
+    *taken = 0;
+    while (err == ERR_AGAIN && *taken < bytes.n) {
+        size_t some;
+        err = http_head_feed(&answer->head, str_from(bytes, *taken), &some);
+        *taken += some;
+        if (err == OK)
+            err = read_head(answer);
+        else if (err != ERR_AGAIN)
+            (void)answer_refuse(answer, "%s", answer->head.reason);
+        if (err == OK && is_interim(answer))
+            err = forget_interim(answer);
+    }
     return err;
 }
 

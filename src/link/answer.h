@@ -8,12 +8,14 @@
 #define ANSWER_HEAD_MAX 8192 /* bytes of the head */
 #define ANSWER_BODY_MAX 2048 /* of a refusal's body that are looked at */
 #define ANSWER_LINE 160      /* of its first line that are kept */
+#define ANSWER_INTERIMS 8    /* answers of the kind of "100 Continue" before it */
 
 struct answer {
     struct http_head head;
     int64_t wall_ms;
     char reason[HTTP_REASON + 32]; /* of ERR_SYNTAX and ERR_TOO_LARGE */
     unsigned status, minor;        /* 0: not read yet; of HTTP/1.minor */
+    unsigned interims;             /* answers before it */
     int64_t retry_after_ms;        /* 0: none */
     struct str location;           /* stands in the head's buffer */
     char phrase[48];               /* of the status line */
@@ -27,7 +29,7 @@ struct answer {
 
 /* `buffer` takes the head; ANSWER_HEAD_MAX bytes of it at most. */
 void answer_start(struct answer *answer, char *buffer, size_t size, int64_t wall_ms);
-/* Takes bytes up to the end of the head; *taken says how many.  OK: it is whole and read.  ERR_AGAIN: more is needed.
+/* Takes bytes up to the end of the head, past those of interim answers (RFC 9110 §15.2); *taken says how many.  OK: it is whole and read.  ERR_AGAIN: more is needed.
  * ERR_SYNTAX, ERR_TOO_LARGE: see `reason`. */
 enum err answer_head(struct answer *answer, struct str bytes, size_t *taken);
 /* Then bytes of the body.  OK: nothing more is wanted of it. */

@@ -15,14 +15,31 @@ static uint32_t random_number(void)
     return number;
 }
 
+/* The gateway's word; but one that sends us away again and again must not have us, and a fleet with us, run in circles. */
+static int64_t after_drain_ms(const struct link *link)
+{
+    struct backoff pace = link->backoff;
+    int64_t wait;
+
+    if (link->drains <= LINK_DRAINS)
+        return link->after_ms;
+    pace.failures = link->drains - LINK_DRAINS - 1;
+    wait = backoff_next_ms(&pace, 0, random_number());
+    return wait > link->after_ms ? wait : link->after_ms;
+}
+
 void link_plan_retry(struct link *link)
 {
+    bool as_told = link->after == LINK_AFTER_EXACT || link->after == LINK_AFTER_DRAIN;
     int64_t wait;
 
     link->watched = NULL;
     switch (link->after) {
     case LINK_AFTER_EXACT:
         wait = link->after_ms;
+        break;
+    case LINK_AFTER_DRAIN:
+        wait = after_drain_ms(link);
         break;
     case LINK_AFTER_TOKEN:
         link->watched = link->connect.failure == CONNECT_CREDENTIALS ? &link->connect.credentials
@@ -39,11 +56,10 @@ void link_plan_retry(struct link *link)
     }
     link->after_ms = 0;
     link->next_try_ms = link->loop->now_ms + wait;
-    if (link->after != LINK_AFTER_EXACT)
+    if (!as_told)
         link->url_at = (link->url_at + 1) % link->options.url_count;
-    log_at(link->after == LINK_AFTER_EXACT ? LOG_INFO : LOG_WARNING, "link",
-           "%s; next try in %lld.%lld s", link->last_error, (long long)(wait / 1000),
-           (long long)(wait / 100 % 10));
+    log_at(as_told ? LOG_INFO : LOG_WARNING, "link", "%s; next try in %lld.%lld s",
+           link->last_error, (long long)(wait / 1000), (long long)(wait / 100 % 10));
 }
 
 void link_watch_secret(struct link *link)

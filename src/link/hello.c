@@ -26,7 +26,7 @@ void link_write_hello(struct link *link)
     json_i64(&w, 1);
     json_array_end(&w);
     link->host.write_hello(link->host.context, &w);
-    json_put_text(&w, "reason", link->has_forked ? "forked" : link->hello_reason);
+    json_put_text(&w, "reason", link->hello_reason);
     json_key(&w, "events");
     json_object(&w);
     json_put_u64(&w, "first", first < next ? first : next);
@@ -130,6 +130,7 @@ static void fork_stream(struct link *link)
         "the gateway knows another stream of events under our id (a restored backup, a copied disk?); "
         "going on under a new id");
     link->has_forked = true;
+    link->hello_reason = "forked"; /* until a gateway has heard it, on whichever connection */
     link->hello_due = true;
     link->state_at_ms = link->loop->now_ms; /* a new hello, a new deadline */
     link->host.on_forked(link->host.context);

@@ -50,7 +50,7 @@ static void take_drain(struct link *link, struct str params)
         after_ms = 0;
     link->after_ms = after_ms < BACKOFF_RETRY_AFTER_MAX_MS ? after_ms : BACKOFF_RETRY_AFTER_MAX_MS;
     link->finish_writes = true;
-    link_close(link, 1001, "drained", LINK_AFTER_EXACT,
+    link_close(link, 1001, "drained", LINK_AFTER_DRAIN,
                "the gateway asked us to leave and come back");
 }
 

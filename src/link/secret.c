@@ -1,6 +1,7 @@
 /* Owns no state but the caller's. */
 #include "link/secret.h"
 
+#include "base/hash.h"
 #include "base/limits.h"
 
 #include <string.h>
@@ -26,7 +27,8 @@ enum err secret_read(struct secret *secret, char *buffer, size_t size, struct st
     return err;
 }
 
-#define SECRET_SHORTEST 4  /* bytes; what is shorter would be found in every other word */
+#define SECRET_SHORTEST 4 /* bytes; what is shorter would be found in every other word */
+#define SECRET_BASIC ((LIMIT_TOKEN + 2) / 3 * 4)
 #define SECRET_BEGINNING 8 /* bytes that are as good as all of it: texts of peers are cut */
 
 static void hide(struct str secret, char *text)
@@ -52,13 +54,20 @@ void secret_hide(const char *path, char *text)
 {
     char buffer[LIMIT_TOKEN];
     struct secret secret = {.path = path};
+    char digits[SECRET_BASIC + 1];
+    struct out basic = OUT_ON(digits);
     struct str whole, user, password;
 
     if (secret_read(&secret, buffer, sizeof buffer, &whole) == OK) {
         hide(whole, text);
-        if (str_cut(whole, ':', &user, &password))
+        if (str_cut(whole, ':', &user, &password)) {
             hide(password, text);
+            /* As it goes to a proxy. */
+            base64_encode(&basic, (const unsigned char *)whole.p, whole.n);
+            hide(out_view(&basic), text);
+        }
     }
+    port_wipe(digits, sizeof digits);
     port_wipe(buffer, sizeof buffer);
 }
 

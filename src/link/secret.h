@@ -17,7 +17,8 @@ struct secret {
 enum err secret_read(struct secret *secret, char *buffer, size_t size, struct str *text);
 /* Only looks at the file: from now on a change of it is seen. */
 void secret_look(struct secret *secret);
-/* Puts *** into `text` (NUL-terminated) where a peer has repeated the secret in this file, or 8 bytes of its beginning.  Reads the file; one
+/* Puts *** into `text` (NUL-terminated) where a peer has repeated the secret in this file (the password in it, all of it in base64),
+ * or 8 bytes of its beginning.  Reads the file; one
  * that cannot be read hides nothing. */
 void secret_hide(const char *path, char *text);
 /* Whether the file is another than the one that was read. */

@@ -71,9 +71,12 @@ static void drop_connection(struct link *link)
 /* The one end of every attempt and every connection; `after` and last_error are set. */
 void link_finish(struct link *link)
 {
+    int64_t session_ms = link->session_at_ms == 0 ? 0 : link->loop->now_ms - link->session_at_ms;
+
     drop_connection(link);
-    if (link->session_at_ms != 0)
-        backoff_worked(&link->backoff, link->loop->now_ms - link->session_at_ms);
+    backoff_worked(&link->backoff, session_ms);
+    link->drains =
+        link->after == LINK_AFTER_DRAIN && session_ms < BACKOFF_STABLE_MS ? link->drains + 1 : 0;
     link->session_at_ms = 0;
     if (link->paused)
         link->host.on_paused(link->host.context, false);

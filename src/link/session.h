@@ -20,6 +20,7 @@
 #define LINK_TOKEN_POLL_MS 2000 /* how often a refused token's file is looked at */
 #define LINK_MESSAGES_A_TURN 32
 #define LINK_BATCHES_A_TURN 8
+#define LINK_DRAINS 3 /* drains of short sessions in a row that are obeyed to the letter */
 #define LINK_ERROR CONNECT_ERROR /* bytes of last_error */
 
 /* What comes after the present connection. */
@@ -27,7 +28,8 @@ enum link_after {
     LINK_AFTER_BACKOFF, /* the usual window */
     LINK_AFTER_SLOW,    /* the slowest pace */
     LINK_AFTER_TOKEN,   /* the same until the token file, or the proxy's credentials, change */
-    LINK_AFTER_EXACT,   /* at the time that the gateway asked for, same URL */
+    LINK_AFTER_EXACT,   /* at once, after a change of ours; same URL */
+    LINK_AFTER_DRAIN,   /* at the time that the gateway asked for, same URL */
     LINK_AFTER_SUPERSEDED,
     LINK_AFTER_RETIRED
 };
@@ -79,6 +81,7 @@ struct link {
     uint64_t bytes_in_seen, bytes_out_seen;
     enum link_after after;
     int64_t after_ms;   /* Retry-After, reconnect_after_ms */
+    unsigned drains;    /* short sessions in a row that the gateway ended with a drain */
     bool finish_writes; /* close only when all that is queued has gone */
     unsigned close_code;
     const char *close_reason;

@@ -218,7 +218,8 @@ static bool look_at_name(void *context, const char *name)
 
 /* --- the server's own ---------------------------------------------------------------------------------------------------- */
 
-#define MOVES 256 /* enough to turn 20 certificates round; CAs that sign each other would go on for ever */
+#define MOVES                                                                                      \
+    256 /* enough to turn 20 certificates round; CAs that sign each other would go on for ever */
 
 static bool is_issuer(const mbedtls_x509_crt *one, const mbedtls_x509_crt *other)
 {

@@ -259,8 +259,9 @@ static const char *fixed_words(int code, const struct tls_engine *engine)
         return "the chain of certificates is too long: at most " CAS_MAX
                " CAs may stand between the server's and one that is trusted";
     case MBEDTLS_ERR_SSL_BAD_INPUT_DATA:
-        return engine->open ? NULL
-                            : "the server's certificates are too long: together they may have 16 KiB";
+        return engine->open
+                   ? NULL
+                   : "the server's certificates are too long: together they may have 16 KiB";
     case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
         return engine->open
                    ? "the server sent a message that is not taken here (KeyUpdate, perhaps)"

@@ -125,9 +125,6 @@ enum err upgrade_feed(struct upgrade *upgrade, struct str bytes, size_t *taken)
             return err;
         if (answer->status == 101)
             return judge_switch(upgrade);
-        if (answer->status < 200)
-            return answer_refuse(answer, "HTTP %u where 101 or a refusal must stand",
-                                 answer->status);
     }
     enum err err = answer_body(answer, str_from(bytes, *taken), &more);
     *taken += more;

@@ -511,6 +511,17 @@ def test_a_right_handshake_byte_by_byte_is_taken(zoo):
     zoo.visit(behave)
 
 
+def test_answers_that_are_none_yet_are_passed_over(zoo):
+    def behave(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + peer.answer())
+        peer.read_hello()
+        peer.send(say(peer.hello_result()))
+        peer.call("daemon.status")
+        peer.reset()
+    zoo.visit(behave)
+
+
 HELLOS = {
     "a-question-first": say({"jsonrpc": "2.0", "id": 1, "method": "daemon.status"}),
     "a-notification-first": say({"jsonrpc": "2.0", "method": "daemon.pause"}),

@@ -214,6 +214,17 @@ def test_credentials_come_from_a_file_and_are_never_told(project, daemon_of, gat
 
 
 @needs_proxy
+@pytest.mark.parametrize("said", ["user:s3cret word", "s3cret word", "dXNlcjpzM2NyZXQgd29yZA==", "you said Basic dXNlcjpzM2NyZXQgd29yZA==!"])
+def test_credentials_that_the_proxy_repeats_are_hidden(project, daemon_of, gateway, proxy, said):
+    proxy.answer = b"HTTP/1.1 407 Who\r\n\r\n" + said.encode() + b"\n"
+    place = project.path.parent / "credentials"
+    place.write_text("user:s3cret word\n")
+    daemon = daemon_of(project, "--gateway", gateway.url, "--proxy", proxy.url, "--proxy-credentials-file", place, env=no_proxies())
+    told = error(daemon, "407", "***") + daemon.log
+    assert not [secret for secret in ("s3cret", "dXNlcjpz") if secret in told]
+
+
+@needs_proxy
 def test_407_without_credentials_names_the_flag(project, daemon_of, gateway, proxy):
     proxy.credentials = "x"
     daemon = daemon_of(project, "--gateway", gateway.url, "--proxy", proxy.url, env=no_proxies())
@@ -251,7 +262,9 @@ def test_credentials_that_are_none(project, daemon_of, gateway, proxy, text):
     (b"HTTP/1.1 200 OK\r\n\r\nHello", "bytes of its own behind its answer", True),
     (b"HTTP/1.1 200 OK\n\n", "a bare LF in its first line", True),
     (b"HTTP/1.1 200 OK\r\nX-Fold: a\r\n b\r\n\r\n", 'a line folded in the header "X-Fold"', True),
-    (b"HTTP/1.1 100 Continue\r\n\r\n", "HTTP 100 in answer to CONNECT", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\n", "ended without an answer", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\nlater\n", "HTTP 502 Bad Gateway: later", True),
+    (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "HTTP 101 in answer to CONNECT", True),
     (b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP/1.1 status line", True),
     (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9000, "too long", True),
     (b"", "ended without an answer", True),

@@ -42,14 +42,19 @@ static enum err feed_in_two(struct str text, size_t cut)
 #define START "HTTP/1.1 101 Switching Protocols\r\n"
 #define GOOD                                                                                       \
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+#define FOUR                                                                                       \
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nRetry-After: 9\r\n\r\n"   \
+    "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+#define EIGHT FOUR FOUR
 #define PROTO "Sec-WebSocket-Protocol: charter.v1\r\n"
 
 static void an_answer_may_be_cut_anywhere(void **state)
 {
-    static const char *const answers[] = {START GOOD PROTO "\r\n", START
-                                          "Server: a b\tc \r\nX-Empty:\r\n" GOOD PROTO "\r\n"};
+    static const char *const answers[] = {START GOOD PROTO "\r\n",
+                                          START "Server: a b\tc \r\nX-Empty:\r\n" GOOD PROTO "\r\n",
+                                          EIGHT START GOOD PROTO "\r\n"};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct str text = str_of(answers[i]);
         for (size_t cut = 0; cut <= text.n; cut++)
             assert_int_equal(feed_in_two(text, cut), OK);
@@ -76,9 +81,9 @@ static void a_refusal_names_the_header(void **state)
         {START GOOD PROTO "X(: a\r\n\r\n", "a byte that no name may have in the header \"X(\""},
         {"HTTP/1.1 101 a\nUpgrade", "a bare LF in its first line"},
         {"HTTP/1.0 101 a\r\n" GOOD PROTO "\r\n", "HTTP/1.0 cannot switch"},
-        {"HTTP/1.1 100 Continue\r\n\r\n" START GOOD PROTO "\r\n", "HTTP 100 where 101"},
-        {"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" START GOOD PROTO "\r\n",
-         "HTTP 103 where 101"},
+        {EIGHT EIGHT START GOOD PROTO "\r\n", "more than 8 answers of HTTP 100"},
+        {EIGHT "HTTP/1.1 103 Early Hints\nLink: x\r\n\r\n", "a bare LF in its first line"},
+        {EIGHT "HTTP/1.0 101 a\r\n" GOOD PROTO "\r\n", "HTTP/1.0 cannot switch"},
         {START GOOD GOOD PROTO "\r\n", "Sec-WebSocket-Accept is given twice"},
         {START GOOD "Upgrade: websocket\r\n" PROTO "\r\n", "Upgrade is given twice"},
         {START GOOD PROTO PROTO "\r\n", "Sec-WebSocket-Protocol is given twice"},
@@ -573,7 +578,9 @@ static void a_proxys_answer_is_read_strictly(void **state)
          "who"},
         {"HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n", ERR_REFUSED,
          ""},
-        {"HTTP/1.1 100 Continue\r\n\r\n", ERR_SYNTAX, "HTTP 100"},
+        {EIGHT "HTTP/1.1 200 OK\r\n\r\n", OK, ""},
+        {FOUR "HTTP/1.1 502 Bad Gateway\r\n\r\nno\n", ERR_REFUSED, "no"},
+        {EIGHT FOUR "HTTP/1.1 200 OK\r\n\r\n", ERR_SYNTAX, "more than 8"},
         {"HTTP/1.1 101 Switching\r\n\r\n", ERR_SYNTAX, "HTTP 101"},
         {"HTTP/1.1 200 OK\n\n", ERR_SYNTAX, "bare LF"},
         {"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", ERR_SYNTAX, "\"A\""},

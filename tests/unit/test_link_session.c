@@ -589,6 +589,13 @@ static void link_takes_a_new_id_when_an_event_has_another_time(void **state)
     UNTIL(is_waiting());
     assert_int_equal(t.forked, 1);
     assert_non_null(strstr(t.link.last_error, "new id"));
+    /* and on the next connection the new id still says why there is one */
+    snprintf(t.hello, sizeof t.hello, "%s", HELLO("0", ""));
+    UNTIL(is_connected());
+    assert_non_null(strstr(t.last_hello, "\"reason\":\"forked\""));
+    gateway_drop();
+    UNTIL(t.connections == 3 && is_connected());
+    assert_non_null(strstr(t.last_hello, "\"reason\":\"reconnect\""));
 }
 
 /* --- commands ------------------------------------------------------------------------------------------------------- */
@@ -679,6 +686,29 @@ static void link_drains_and_comes_back_then(void **state)
     UNTIL(t.connections == 2);
     assert_int_equal(t.close_code, 1001);
     assert_in_range(port_monotonic_ms() - before, 295, 2000);
+}
+
+/* Circles: the waits grow from the fourth short session on, whatever the gateway asks for. */
+static void link_does_not_run_in_circles_of_drains(void **state)
+{
+    (void)state;
+    options.backoff_initial_ms = 100;
+    options.backoff_max_ms = 1000;
+    start();
+    int64_t longest = 0;
+    for (unsigned i = 1; i <= 6; i++) {
+        UNTIL(t.connections == i && is_connected());
+        gateway_say(
+            "{\"jsonrpc\":\"2.0\",\"method\":\"gateway.drain\",\"params\":{\"reconnect_after_ms\":0}}");
+        UNTIL(is_waiting() || t.connections > i);
+        int64_t wait = t.link.next_try_ms - t.link.state_at_ms;
+        if (i <= 3 && is_waiting())
+            assert_int_equal(wait, 0);
+        else if (is_waiting())
+            longest = wait > longest ? wait : longest;
+        assert_int_equal(t.link.drains, i);
+    }
+    assert_true(longest > 0 && longest <= 400);
 }
 
 /* --- ways to be refused --------------------------------------------------------------------------------------------- */
@@ -1049,6 +1079,7 @@ int main(void)
         TEST(link_forgets_the_answers_of_a_lost_session),
         TEST(link_pause_ends_with_the_session),
         TEST(link_drains_and_comes_back_then),
+        TEST(link_does_not_run_in_circles_of_drains),
         TEST(link_obeys_every_close_code),
         TEST(link_obeys_every_status),
         TEST(link_obeys_retry_after),
