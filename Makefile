@@ -102,7 +102,7 @@ KCONF_SYNC = $(if $(shell $(KCONF) --help 2>&1 | grep -e --syncconfig),--synccon
 # These goals work without a configuration; some of them make one.
 BARE := help clean distclean format %config run test lint asan valgrind fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
 BARE += configs nightly costs
-BARE += deb packages derived-configs
+BARE += deb packages derived-configs install-systemd
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
 include $(B)/include/config/auto.conf
 endif
@@ -547,6 +547,16 @@ check-built: all unit-programs test-programs
 	@printf '%s\n' $(patsubst $(B)/%,%,$(UNIT_PROGRAMS)) >$(B)/tests/.programs
 
 # --- packages -------------------------------------------------------------------------------
+
+systemdunitdir = /usr/lib/systemd/system
+sysusersdir    = /usr/lib/sysusers.d
+.PHONY: install-systemd
+install-systemd: ## units and users for systemd, to DESTDIR; they start the programs of bindir=
+	$(Q)install -d $(DESTDIR)$(systemdunitdir) $(DESTDIR)$(sysusersdir)
+	$(Q)for unit in port/systemd/*.service; do \
+		sed 's|/usr/bin/|$(bindir)/|' $$unit >$(DESTDIR)$(systemdunitdir)/$${unit##*/} || exit 1; done
+	$(Q)for users in charter-daemon charter-gateway; do \
+		install -m 644 port/systemd/$$users.sysusers $(DESTDIR)$(sysusersdir)/$$users.conf || exit 1; done
 
 .PHONY: deb
 deb: ## .deb packages of this machine's architecture, in build/deb
