@@ -135,6 +135,20 @@ static bool is_known(const struct lookup *lookup, const unsigned char *der, size
     return false;
 }
 
+/* Whether it has expired while the server sent one of the same name that is current: mbedTLS would take none but what is
+ * trusted, and old intermediates stand in many a file of CAs. */
+static bool is_outlived(const struct lookup *lookup, const mbedtls_x509_crt *found)
+{
+    if (!mbedtls_x509_time_is_past(&found->valid_to))
+        return false;
+    for (const mbedtls_x509_crt *c = lookup->judge->own; c != NULL; c = c->next)
+        if (c->subject_raw.len == found->subject_raw.len &&
+            memcmp(c->subject_raw.p, found->subject_raw.p, found->subject_raw.len) == 0 &&
+            !mbedtls_x509_time_is_past(&c->valid_to))
+            return true;
+    return false;
+}
+
 /* One that cannot be read is passed over, as if it were not there. */
 static void load(struct lookup *lookup, struct tls_file *file)
 {
@@ -158,7 +172,7 @@ static void load(struct lookup *lookup, struct tls_file *file)
         int code = found == NULL ? MBEDTLS_ERR_X509_ALLOC_FAILED
                                  : mbedtls_x509_crt_parse_der_with_ext_cb(found, der, raw_n + n, 1,
                                                                           on_extension, NULL);
-        if (code == 0) {
+        if (code == 0 && !is_outlived(lookup, found)) {
             *(lookup->last == NULL ? &lookup->first : &lookup->last->next) = found;
             lookup->last = found;
             lookup->count++;

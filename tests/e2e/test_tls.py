@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -54,6 +55,7 @@ ROOT = ("--tls-ca", "root.pem")
     ("within-root", ("--tls-ca", "critical-root.pem"), "gw.zoo.example"),
     ("ec-good", ("--tls-ca", "ec-root.pem"), "localhost"),
     ("below-8", ROOT, "localhost"),
+    ("good", ("--tls-ca", "stale.pem"), "localhost"),
     ("heavy", ROOT, "localhost"),
     ("self-signed", ("--tls-ca", "self-signed.pem"), "localhost"),
     ("good", ("--tls-ca", "root.der"), "localhost"),
@@ -90,6 +92,7 @@ def test_a_good_certificate_is_taken(zoo, version, certificate, flags, host):
     ("cn-only", ROOT, "localhost", r"no subjectAltName.*CN=localhost"),
     ("client-only", ROOT, "localhost", r"may not be used by a server"),
     ("missing", ROOT, "localhost", r"issuer of the certificate of CN=missing-intermediate is unknown: CN=Zoo Intermediate"),
+    ("missing", ("--tls-ca", "stale.pem"), "localhost", r"certificate expired 2021-02-03 \(CN=Zoo Intermediate\)"),
     ("no-ca", ROOT, "localhost", r"sent the issuer of the certificate of CN=no-ca, but CN=good may not sign it"),
     ("by-no-signer", ROOT, "localhost", r"of CN=by-no-signer, but CN=Zoo No Signer may not sign it \(basicConstraints, keyUsage"),
     ("by-below-last", ROOT, "localhost", r"of CN=Zoo Below Last, but CN=Zoo Last CA may not sign it \(basicConstraints, keyUsage"),
@@ -305,6 +308,23 @@ def test_a_server_that_forgot_is_no_failure(zoo, version):
     with zoo.server("good", version, "-no_ticket", "-no_cache") as server:
         code, verdict, page = run_probe(zoo, server.port, *ROOT, "--times", "2")
         assert code == 0 and "Reused" not in page, verdict
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2])
+def test_a_server_with_new_keys_for_tickets_is_no_failure(zoo, version):
+    reused = []
+
+    def serve(connection):
+        context = zoo.context("good")  # each has keys of its own
+        context.minimum_version = context.maximum_version = version
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(100)
+            reused.append(tls.session_reused)
+            tls.sendall(b"x")
+            tls.unwrap()
+    with listener(serve) as port:
+        code, verdict, text = run_probe(zoo, port, *ROOT, "--times", "3")
+        assert (code, text, reused) == (0, "xxx", [False] * 3), verdict
 
 
 # --- servers that break off --------------------------------------------------------------------------------------------------
