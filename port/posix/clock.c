@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+_Static_assert(sizeof(time_t) >= sizeof(int64_t), "the clock would end in 2038");
+
 static int64_t read_us(clockid_t clock)
 {
     struct timespec now = {0, 0};

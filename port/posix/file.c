@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) >= sizeof(int64_t), "files would end at 2 GiB");
+
 int port_open_retrying(const char *path, int flags)
 {
     int fd;

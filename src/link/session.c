@@ -134,13 +134,13 @@ void link_close(struct link *link, unsigned code, const char *reason, enum link_
 
 static struct out *peer_begin(struct rpc_peer *peer)
 {
-    struct link *link = (struct link *)peer;
+    struct link *link = (struct link *)(void *)peer;
     return queue_begin(&link->queue, link->outbox.message_max, false);
 }
 
 static void peer_end(struct rpc_peer *peer, bool ok)
 {
-    struct link *link = (struct link *)peer;
+    struct link *link = (struct link *)(void *)peer;
     queue_end(&link->queue, ok && link->state == LINK_CONNECTED);
 }
 

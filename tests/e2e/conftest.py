@@ -1,4 +1,6 @@
-"""Fixtures of the daemon's tests. Nothing here is used by a test that does not ask for it."""
+"""Fixtures of the daemon's tests. Nothing here is used by a test that does not ask for it.
+
+A test marked `needs("subreaper")` is skipped, by that name, where the daemon says that the system lacks it."""
 
 import contextlib
 import os
@@ -10,7 +12,7 @@ import time
 
 import pytest
 
-from harness import DAEMON, Closed, Daemon, Project, wait_until
+from harness import DAEMON, PORT_LACKS, POSIX, Closed, Daemon, Project, wait_until
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -18,6 +20,30 @@ def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("passed", []):
         if report.when == "call" and report.capstdout.strip():
             terminalreporter.write_line(f"{report.nodeid.split('/')[-1]}: {report.capstdout.strip()}")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(what): skipped where this system lacks it")
+
+
+@pytest.fixture(scope="session")
+def lacks():
+    """What the daemon has not found on this system."""
+    if not DAEMON.exists():
+        return set()
+    place = os.path.realpath(tempfile.mkdtemp(prefix="ch-"))
+    daemon = Daemon(Project(os.path.join(place, "p")))
+    found = set(daemon.call("daemon.status")["lacks"])
+    daemon.stop()
+    shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def needed(request):
+    for what in {what for mark in request.node.iter_markers("needs") for what in mark.args}:
+        if what in PORT_LACKS or what in request.getfixturevalue("lacks"):
+            pytest.skip(f"this system has no {what}")
 
 
 @pytest.fixture
@@ -75,7 +101,9 @@ def daemon_of():
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            faults.append(f"processes left: {left}")
+            # Where children do not die with their parent, those of a daemon that was killed are left.
+            if not POSIX or not any(daemon.killed for daemon in started if daemon.project is project):
+                faults.append(f"processes left: {left}")
     assert not faults, "\n".join(faults)
 
 

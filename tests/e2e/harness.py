@@ -27,6 +27,9 @@ PUPPET = str(HERE / "integrations" / "puppet.py")
 PLAIN = os.environ.get("TEST_VARIANT", "plain") == "plain"
 DEADLINE = 30 if PLAIN else 120  # for what should take no time at all
 
+# TEST_PORT=posix: programs without port/linux. What they have no way to do, besides what daemon.status says is lacking.
+POSIX = os.environ.get("TEST_PORT") == "posix"
+PORT_LACKS = {"abstract_sockets", "oom_score", "released_memory", "terminal_width"} if POSIX else set()
 GRACE = 5.0
 ENDINGS = ("run.succeeded", "run.failed", "run.cancelled", "run.denied")
 
@@ -310,7 +313,7 @@ class Daemon:
     """A charter-daemon in the foreground of its own, from / so that only integrations stand in the project."""
 
     def __init__(self, project, *args, env=None, ready=True, program=DAEMON):
-        self.project = project
+        self.project, self.killed = project, False
         self.log_path = project.path.parent / f"{project.path.name}.log"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -434,6 +437,7 @@ class Daemon:
             raise AssertionError(f"the daemon did not end within {deadline} s:\n{self.tail()}") from None
 
     def kill(self):
+        self.killed = True
         self.process.kill()
         self.process.wait()
 

@@ -427,6 +427,7 @@ def test_json_on_a_terminal_carries_no_controls_and_is_the_same_json(project):
     assert not re.search("[\x1b\x7f-\x9f]", shown)
 
 
+@pytest.mark.needs("terminal_width")
 def test_a_terminal_has_a_live_line_for_each_step_on_its_way(project):
     calls = {}
 

@@ -173,7 +173,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs("subreaper")) if "session" in name else name for name in FAULTS])
 def test_a_description_that_fails_is_told(project, daemon_of, name):
     body, reason = FAULTS[name]
     tool(project, body=body, config={"url": "u"})
@@ -189,6 +189,7 @@ def test_a_description_that_fails_is_told(project, daemon_of, name):
     assert not project.file(".charter/describe").exists()
 
 
+@pytest.mark.needs("subreaper")
 def test_a_daemon_that_stops_meanwhile_leaves_nothing_behind(project, daemon_of):
     tool(project, body="sleep 600; cat description.json", config={"url": "u"})
     workflow(project)

@@ -181,7 +181,7 @@ def battle():
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs("subreaper")) if "escapee" in name else name for name in CASES])
 def test_a_hostile_integration(battle, name):
     if name not in battle.runs:
         pytest.skip("this kernel does not keep signals in")
@@ -208,6 +208,7 @@ def test_neighbours_do_not_notice(battle):
     assert max(battle.neighbours.took) < (5 if PLAIN else 60)
 
 
+@pytest.mark.needs("subreaper")
 def test_everything_is_given_back(battle):
     """Descriptors, processes, memory: after all of them together."""
     wait_until(lambda: not battle.project.processes() and not battle.daemon.children(), "no process is left", 3 * GRACE + SLACK)
@@ -217,6 +218,7 @@ def test_everything_is_given_back(battle):
     assert battle.daemon.run("neighbour").status == "succeeded"
 
 
+@pytest.mark.needs("subreaper")
 def test_a_stop_leaves_no_escapee(project, daemon_of):
     """Also where the program still lives when the daemon goes."""
     project.integration("hostile", command=[PROGRAM, "family_of_escapees"])
@@ -229,6 +231,7 @@ def test_a_stop_leaves_no_escapee(project, daemon_of):
     wait_until(lambda: not of_run(run), lambda: f"left: {of_run(run)}", 10)
 
 
+@pytest.mark.needs("subreaper")
 def test_children_that_the_daemon_came_with_are_left_alone(project):
     """As where a shell starts something in the background and then becomes the daemon; what integrations leave behind still goes."""
     project.integration("hostile", command=[PROGRAM, "setsid_escapee"])

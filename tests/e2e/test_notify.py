@@ -42,7 +42,7 @@ class Manager:
             pass
 
 
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture(params=["path", pytest.param("abstract", marks=pytest.mark.needs("abstract_sockets"))])
 def manager(request, tmp_path):
     found = Manager(str(tmp_path / "notify") if request.param == "path" else f"@charter-test-{os.getpid()}-{time.monotonic_ns()}")
     yield found

@@ -99,6 +99,7 @@ def test_an_integration_cannot_signal_the_daemon(look):
     assert first["code"] == 0
 
 
+@pytest.mark.needs("oom_score")
 def test_nice_umask_and_score(look):
     nice, umask, score = look("cut -d' ' -f19 /proc/self/stat", "umask", "cat /proc/self/oom_score_adj")
     own = pathlib.Path("/proc/self/oom_score_adj").read_text().strip()

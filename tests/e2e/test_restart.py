@@ -26,6 +26,7 @@ def digests(project):
 # --- kill -9 --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("subreaper")
 def test_a_run_goes_on_after_a_crash(project, daemon_of):
     project.workflow("w", [step("one", {"count": "one"}, value="first"),
                            step("two", {"count": "two"}, {"record": "two-${{ run.id }}.json"}, {"spawn": {"pid": "child.pid"}}, {"once": {
@@ -311,6 +312,7 @@ def test_hangup_reads_the_project_again_for_later_runs(project, daemon_of):
     assert run.status == "succeeded" and run.value("two") == 1, "a run keeps what it was accepted with"
 
 
+@pytest.mark.needs("subreaper")
 def test_runs_of_a_project_that_was_moved_go_on(project, daemon_of, places):
     """Nothing on disk names the place where the project stood."""
     project.workflow("w", [step("one", {"once": {"file": "first", "do": [{"touch": "begun"}, {"wait": "never"}]}}, value=1), step("two", value="${{ outputs.one }}")])

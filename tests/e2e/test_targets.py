@@ -15,7 +15,7 @@ import urllib.request
 
 import pytest
 
-from harness import BUILD, check_stream, step, wait_until
+from harness import BUILD, POSIX, check_stream, step, wait_until
 from test_interop_tls import environment, front_of, link_of, our_gateway  # noqa: F401
 from test_recorder import in_shell
 from test_tls import has_tls
@@ -146,26 +146,19 @@ def test_kill_9_and_resume_over_tls(project, daemon_of, zoo, front_of, our_gatew
 # --- what a system may lack -----------------------------------------------------------------------------------------------
 
 
-def lacks(daemon, what=None):
-    """What the daemon has found out; skips where `what` is among it."""
-    found = daemon.call("daemon.status")["lacks"]
-    if what in found:
-        pytest.skip(f"this system has no {what}")
-    return found
-
-
 def test_what_is_lacking_is_said_once_in_the_log(project, daemon_of):
     daemon = daemon_of(project)
-    found = lacks(daemon)
+    found = daemon.call("daemon.status")["lacks"]
     assert set(found) <= {"landlock", "subreaper", "memory_limit", "memory_figures", "peer_credentials"}
     built_in = "CONFIG_LANDLOCK 1" in (BUILD / "include" / "autoconf.h").read_text()
     for name, words in {"landlock": "no Landlock", "subreaper": "no subreaper", "memory_limit": "no limits of memory",
                         "memory_figures": "no figures of memory", "peer_credentials": "no credentials of peers"}.items():
         assert daemon.log.count(f"this system has {words}") == int(name in found and (name != "landlock" or built_in)), name
-    if os.environ.get("TEST_PORT", "linux") == "linux" and not EMULATOR:
+    if not POSIX and not EMULATOR:
         assert not {"subreaper", "memory_limit", "memory_figures", "peer_credentials"} & set(found), "Linux has these"
 
 
+@pytest.mark.needs("landlock")
 def test_landlock_confines(project, daemon_of, places):
     elsewhere = pathlib.Path("/var/lib") / f"charter-target-{os.getpid()}"
     with contextlib.ExitStack() as stack:
@@ -176,19 +169,19 @@ def test_landlock_confines(project, daemon_of, places):
         stack.callback(shutil.rmtree, elsewhere)
         project.workflow("w", [step("one", {"touch": str(elsewhere / "new")}, value=1)])
         daemon = daemon_of(project)
-        lacks(daemon, "landlock")
         assert daemon.run("w").status == "failed" and not (elsewhere / "new").exists()
 
 
+@pytest.mark.needs("subreaper")
 def test_a_subreaper_ends_what_an_integration_leaves_behind(project, daemon_of):
     project.workflow("w", [step("one", {"spawn": {"pid": "left.pid", "session": True, "stubborn": True}}, value=1)])
     daemon = daemon_of(project)
-    lacks(daemon, "subreaper")
     assert daemon.run("w").status == "succeeded"
     left = project.read("left.pid")
     wait_until(lambda: not os.path.exists(f"/proc/{left}"), "the process that was left behind has gone")
 
 
+@pytest.mark.needs("memory_limit")
 def test_a_memory_limit_binds(project, daemon_of):
     hog = project.file("hog")
     hog.write_text("#!/usr/bin/python3 -IS\nimport json, sys\nfor line in sys.stdin:\n    request = json.loads(line)\n"
@@ -200,15 +193,14 @@ def test_a_memory_limit_binds(project, daemon_of):
         project.workflow(name, [{"id": "one", "uses": name}])
     project.write_config()
     daemon = daemon_of(project)
-    lacks(daemon, "memory_limit")
     assert daemon.run("free").status == "succeeded"
     failed = daemon.run("bound").failure()
     assert failed["kind"] == "exited" and "MemoryError" in "".join(failed["stderr"])
 
 
+@pytest.mark.needs("memory_figures")
 def test_the_daemon_knows_its_memory(project, daemon_of):
     daemon = daemon_of(project)
-    lacks(daemon, "memory_figures")
     told = daemon.call("daemon.status")["memory_private_bytes"]
     text = pathlib.Path(f"/proc/{daemon.pid}/smaps_rollup").read_text()
     assert abs(told // 1024 - int(re.search(r"Private_Dirty: +(\d+)", text).group(1))) < 512

@@ -243,6 +243,7 @@ def private_kib(daemon):
         return sum(int(number) for number in re.findall(r"^Anonymous: +(\d+) kB", file.read(), re.M))
 
 
+@pytest.mark.needs("released_memory")
 def test_the_systems_bundle_costs_no_more_than_one_ca(project, daemon_of, zoo, tmp_path):
     if not PLAIN:
         pytest.skip("checkers of memory need memory")
@@ -263,6 +264,7 @@ def test_the_systems_bundle_costs_no_more_than_one_ca(project, daemon_of, zoo, t
     assert figures["bundle"] <= figures["one CA"] + 32, figures
 
 
+@pytest.mark.needs("released_memory")
 def test_a_tls_connection_takes_no_heap_and_gives_its_pool_back(project, daemon_of, zoo):
     if not PLAIN:
         pytest.skip("checkers of memory bring a heap of their own")

@@ -165,6 +165,37 @@ static void file_read_whole_says_what_is_too_large(void **state)
     assert_int_equal(port_read_file(support_folder(), bytes, 8, &got), ERR_IO); /* a directory */
 }
 
+static void files_go_on_after_4_gib_and_2106(void **state)
+{
+    /* One second after what 32 bits without a sign can count. */
+    struct timespec times[2] = {{.tv_sec = (time_t)(INT64_C(1) << 32)},
+                                {.tv_sec = (time_t)(INT64_C(1) << 32)}};
+    int64_t offset = (INT64_C(1) << 32) + 7;
+    struct port_stat stat;
+    char bytes[8];
+    size_t put, got;
+    int fd;
+    (void)state;
+    assert_int_equal(port_open(PATH("long"), PORT_TRUNCATE, &fd), OK);
+    assert_int_equal(port_write_at(fd, STR("far"), offset, &put), OK);
+    port_close(fd);
+    assert_int_equal(port_open(PATH("long"), PORT_READ, &fd), OK);
+    assert_int_equal(port_read_at(fd, bytes, sizeof bytes, offset, &got), OK);
+    assert_int_equal(got, 3);
+    assert_memory_equal(bytes, "far", 3);
+    assert_int_equal(port_read_at(fd, bytes, sizeof bytes, 7, &got), OK);
+    assert_memory_equal(bytes, "\0\0\0", 3);
+    bool dated = utimensat(AT_FDCWD, PATH("long"), times, 0) == 0;
+    assert_int_equal(port_stat_fd(fd, &stat), OK);
+    port_close(fd);
+    port_unlink(PATH("long"));
+    assert_int_equal(stat.size, offset + 3);
+    /* Some file systems have no such dates; they then keep the latest that they know. */
+    if (dated && stat.mtime_ms != ((INT64_C(1) << 32) - 1) * 1000 &&
+        stat.mtime_ms != INT64_C(2147483647) * 1000)
+        assert_int_equal(stat.mtime_ms, (INT64_C(1) << 32) * 1000);
+}
+
 static void file_full_disk_is_told_apart(void **state)
 {
     size_t put;
@@ -435,6 +466,7 @@ int main(void)
         cmocka_unit_test(file_reads_and_writes_at_offsets),
         cmocka_unit_test(file_preallocation_changes_nothing_that_is_read),
         cmocka_unit_test(file_read_whole_says_what_is_too_large),
+        cmocka_unit_test(files_go_on_after_4_gib_and_2106),
         cmocka_unit_test(file_full_disk_is_told_apart),
         cmocka_unit_test(file_names_move_and_go),
         cmocka_unit_test(file_list_ends_when_told),

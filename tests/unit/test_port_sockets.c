@@ -146,6 +146,9 @@ static void tcp_connects_or_says_why_not(void **state)
         err = port_connected(client);
         port_close(client);
     }
+    /* qemu 7 hands a socket's pending error on with this machine's number, which is another on MIPS. */
+    if (ECONNREFUSED != 111 && strcmp(port_last_error(), strerror(111)) == 0)
+        skip();
     assert_int_equal(err, ERR_REFUSED);
     assert_string_equal(port_last_error(), strerror(ECONNREFUSED));
 }
@@ -218,10 +221,10 @@ static void addresses_are_written_in_their_one_form(void **state)
         inet_ntop(AF_INET6, &v6.sin6_addr, theirs, sizeof theirs);
         snprintf(wanted, sizeof wanted, "[%s]:65535", theirs);
         /* "::1.2.3.4" is libc's form of what RFC 4291 no longer uses, and musl shortens the last of two runs of zeros that are as long,
-         * where RFC 5952 wants the first. */
+         * where RFC 5952 wants the first; at either end that is a colon longer. */
         if (strchr(theirs, '.') != NULL)
             continue;
-        assert_int_equal(strlen(ours), strlen(wanted));
+        assert_true(strlen(ours) <= strlen(wanted) + 1);
         assert_true(strcmp(ours, wanted) == 0 ||
                     strstr(ours, "::") - ours < strstr(wanted, "::") - wanted);
         struct in6_addr read;
