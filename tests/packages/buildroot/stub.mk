@@ -1,5 +1,5 @@
 # As much of Buildroot as the package uses. The toolchain is this machine's. The steps are targets, in
-# the package's build folder, as there: source, configure, build, install.
+# the package's build folder, as there: source, extract, configure, build, install. As there, a local site downloads nothing.
 include $(BR2_CONFIG)
 TARGET_CROSS :=
 TARGET_CC := gcc
@@ -19,11 +19,17 @@ sep := ,
 define stub_package
 CHARTER_DAEMON_PKGDIR := $(dir $(firstword $(filter %/charter-daemon.mk,$(MAKEFILE_LIST))))
 CHARTER_DAEMON_DL_DIR := $(WORK)/dl
-.PHONY: source configure build install users
+ifeq ($$(CHARTER_DAEMON_SITE_METHOD),local)
+CHARTER_DAEMON_EXTRA_DOWNLOADS :=
+endif
+.PHONY: source extract configure build install users
 source:
-	@$$(foreach url,$$(CHARTER_DAEMON_EXTRA_DOWNLOADS),echo '$$(notdir $$(url)) $$(url)';)
+	@$$(foreach url,$$(CHARTER_DAEMON_SITE)/$$(CHARTER_DAEMON_SOURCE) $$(CHARTER_DAEMON_EXTRA_DOWNLOADS),echo '$$(notdir $$(url)) $$(url)';)
+extract: $(TREE)/.stamp_extracted
+$(TREE)/.stamp_extracted:
+	$$(CHARTER_DAEMON_EXTRACT_CMDS)
 configure: $(TREE)/.stamp_configured
-$(TREE)/.stamp_configured:
+$(TREE)/.stamp_configured: $(TREE)/.stamp_extracted
 	$$(foreach hook,$$(CHARTER_DAEMON_PRE_CONFIGURE_HOOKS),$$($$(hook))$$(sep))
 	$$(CHARTER_DAEMON_CONFIGURE_CMDS)
 build: $(TREE)/.stamp_built
@@ -44,5 +50,4 @@ endef
 generic-package = $(stub_package)
 
 include $(BR2_EXTERNAL_CHARTER_PATH)/external.mk
-$(foreach name,VERSION SITE SITE_METHOD LICENSE LICENSE_FILES,$(if $(CHARTER_DAEMON_$(name)),,$(error no CHARTER_DAEMON_$(name))))
-$(if $(wildcard $(CHARTER_DAEMON_SITE)/Kconfig),,$(error CHARTER_DAEMON_SITE is not the project))
+$(foreach name,VERSION SITE SOURCE LICENSE LICENSE_FILES,$(if $(CHARTER_DAEMON_$(name)),,$(error no CHARTER_DAEMON_$(name))))

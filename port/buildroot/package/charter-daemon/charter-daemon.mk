@@ -4,20 +4,20 @@
 #
 ################################################################################
 
-# The source is the tree that this external tree is in. What it is built with is downloaded by
-# Buildroot, with the hashes of port/deps/lock, and nothing by the project's own build.
+# The source is the tree that this external tree is in. Buildroot downloads nothing for a package whose
+# site is local; so the site is that of the archives of port/deps/lock, which are checked against
+# charter-daemon.hash, and extracting copies the tree and hands them to it.
 CHARTER_DAEMON_VERSION = 0.1.0
-CHARTER_DAEMON_SITE = $(BR2_EXTERNAL_CHARTER_PATH)/../..
-CHARTER_DAEMON_SITE_METHOD = local
-CHARTER_DAEMON_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = --exclude /build
-CHARTER_DAEMON_LICENSE = MIT, Apache-2.0 or GPL-2.0+ (Mbed TLS)
-CHARTER_DAEMON_LICENSE_FILES = LICENSE
-CHARTER_DAEMON_INSTALL_STAGING = YES
+CHARTER_DAEMON_TREE = $(BR2_EXTERNAL_CHARTER_PATH)/../..
+CHARTER_DAEMON_SITE = https://github.com/Mbed-TLS/mbedtls/releases/download/mbedtls-3.6.7
+CHARTER_DAEMON_SOURCE = mbedtls-3.6.7.tar.bz2
 CHARTER_DAEMON_EXTRA_DOWNLOADS = \
-	https://github.com/Mbed-TLS/mbedtls/releases/download/mbedtls-3.6.7/mbedtls-3.6.7.tar.bz2 \
 	https://github.com/tatsuhiro-t/wslay/archive/refs/tags/release-1.1.1.tar.gz \
 	https://github.com/zserge/jsmn/archive/refs/tags/v1.1.0.tar.gz \
 	https://github.com/yaml/libyaml/archive/refs/tags/0.2.5.tar.gz
+CHARTER_DAEMON_LICENSE = MIT, Apache-2.0 or GPL-2.0+ (Mbed TLS)
+CHARTER_DAEMON_LICENSE_FILES = LICENSE
+CHARTER_DAEMON_INSTALL_STAGING = YES
 
 ifeq ($(BR2_PACKAGE_CHARTER_DAEMON_GATEWAY),y)
 CHARTER_DAEMON_DEPENDENCIES += sqlite
@@ -33,15 +33,15 @@ CHARTER_DAEMON_FLAGS = \
 	CFLAGS="$(TARGET_CFLAGS)" CPPFLAGS="$(TARGET_CPPFLAGS)" LDFLAGS="$(TARGET_LDFLAGS)" \
 	PREFIX=/usr STRIP=:
 
-# Under the names that port/deps/lock has for them.
-define CHARTER_DAEMON_ARCHIVES
+# The archives get the names that port/deps/lock has for them.
+define CHARTER_DAEMON_EXTRACT_CMDS
 	mkdir -p $(@D)/archives
+	cp -R $(addprefix $(CHARTER_DAEMON_TREE)/,Makefile Kconfig LICENSE include src port) $(@D)/
 	cp $(CHARTER_DAEMON_DL_DIR)/mbedtls-3.6.7.tar.bz2 $(@D)/archives/mbedtls-3.6.7.tar.bz2
 	cp $(CHARTER_DAEMON_DL_DIR)/release-1.1.1.tar.gz $(@D)/archives/wslay-1.1.1.tar.gz
 	cp $(CHARTER_DAEMON_DL_DIR)/v1.1.0.tar.gz $(@D)/archives/jsmn-1.1.0.tar.gz
 	cp $(CHARTER_DAEMON_DL_DIR)/0.2.5.tar.gz $(@D)/archives/libyaml-0.2.5.tar.gz
 endef
-CHARTER_DAEMON_PRE_CONFIGURE_HOOKS += CHARTER_DAEMON_ARCHIVES
 
 define CHARTER_DAEMON_CONFIGURE_CMDS
 	[ -x $(CHARTER_DAEMON_KCONF) ] || $(MAKE) -C $(TOPDIR) O=$(BASE_DIR) $(CHARTER_DAEMON_KCONF)
