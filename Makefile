@@ -571,9 +571,7 @@ deb: ## .deb packages of this machine's architecture, in build/deb
 
 .PHONY: derived-configs
 derived-configs: ## the menus of OpenWrt, Buildroot and Yocto, from Kconfig
-	$(Q)port/configs/derive CHARTER_DAEMON_ CLI GATEWAY >port/openwrt/charter-daemon/Config.in
-	$(Q)port/configs/derive BR2_PACKAGE_CHARTER_DAEMON_ CLI GATEWAY >port/buildroot/package/charter-daemon/Config.features.in
-	$(Q)port/configs/derive --yocto GATEWAY >port/yocto/recipes-charter/charter-daemon/charter-daemon-features.inc
+	$(Q)port/configs/derive-all
 
 .PHONY: packages
 packages: ## tests of the packages, for Debian in a machine of their own; needs root for that

@@ -2,7 +2,7 @@
 # the package's build folder, as there: source, extract, configure, build, install. As there, a local site downloads nothing.
 include $(BR2_CONFIG)
 TARGET_CROSS :=
-TARGET_CC := gcc
+TARGET_CC := gcc -pipe
 TARGET_AR := ar
 TARGET_NM := nm
 TARGET_CFLAGS := -O0

@@ -2,7 +2,7 @@
 -include $(TOPDIR)/.config
 INCLUDE_DIR := $(TOPDIR)/include
 TARGET_CROSS :=
-TARGET_CC := gcc
+TARGET_CC := gcc -pipe
 TARGET_CFLAGS := -O0
 TARGET_CPPFLAGS :=
 TARGET_LDFLAGS :=
