@@ -34,8 +34,6 @@ GRACE = 5.0
 ENDINGS = ("run.succeeded", "run.failed", "run.cancelled", "run.denied")
 
 
-
-
 def read_configuration():
     """What the programs were built with: symbol -> 1, or its number. Empty where that is not known."""
     path = BUILD / "include" / "autoconf.h"
@@ -48,6 +46,10 @@ MESSAGE = CONFIGURATION.get("MESSAGE_BYTES", 65536)
 
 def built(symbol):
     return not CONFIGURATION or symbol in CONFIGURATION
+
+
+# All that there is.
+LOG_LEVEL = next((level for level in ("debug", "info", "warning") if built("LOG_" + level.upper())), "error")
 
 
 def needs(*symbols, **numbers):
@@ -317,7 +319,7 @@ class Daemon:
         self.log_path = project.path.parent / f"{project.path.name}.log"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [program, "start", "--project-path", str(project.path), "--log-level", "debug", *map(str, args)],
+                [program, "start", "--project-path", str(project.path), "--log-level", LOG_LEVEL, *map(str, args)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 env={**clean_environment(), **(env or {})})
         self.pid = self.process.pid

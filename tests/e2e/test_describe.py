@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-from harness import BUILD, PUPPET, RpcError, command, step, wait_until
+from harness import BUILD, PUPPET, RpcError, command, needs, step, wait_until
+
+pytestmark = needs("DESCRIBE")
 
 CONFIG = {"type": "object", "required": ["url"], "additionalProperties": False, "properties": {
     "url": {"type": "string"}, "tries": {"type": "integer", "minimum": 1, "maximum": 9}, "mode": {"type": "string", "enum": ["fast", "slow"]},

@@ -20,6 +20,10 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from peers.daemon import Daemon, HelloRefused, RpcError  # noqa: E402
 
+from harness import needs
+
+pytestmark = needs("GATEWAY")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 GATEWAY = BUILD / "charter-gateway"

@@ -15,7 +15,9 @@ import time
 
 import pytest
 
-from harness import DAEMON, GRACE, HERE, PLAIN, Daemon, Project, clean_environment, step, wait_until
+from harness import DAEMON, GRACE, HERE, PLAIN, Daemon, Project, clean_environment, needs, step, wait_until
+
+pytestmark = needs(MESSAGE_BYTES=65536)
 
 PROGRAM = str(HERE / "integrations" / "hostile.py")
 AT_ONCE = 8

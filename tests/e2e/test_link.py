@@ -27,6 +27,8 @@ PATIENCE = 2 if os.environ.get("TEST_VARIANT", "plain") == "plain" else 10
 
 INTEGRATION = '''#!/usr/bin/python3
 import json, sys, time
+
+from harness import LOG_LEVEL
 for line in sys.stdin:
     request = json.loads(line)
     if "id" not in request:
@@ -68,7 +70,7 @@ class Process:
         self.ids = 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CHARTER_")}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([DAEMON, "start", "--project-path", project, "--log-level", "debug", *args],
+            self.process = subprocess.Popen([DAEMON, "start", "--project-path", project, "--log-level", LOG_LEVEL, *args],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.wait(self.answers, "the control socket answers")
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import PLAIN, check_stream, step, wait_until
+from harness import LOG_LEVEL, PLAIN, check_stream, step, wait_until
 from peers.raw import Server, close_frame, frame, say
 
 SEED = int(os.environ.get("TEST_SEED") or random.randrange(1 << 32))
@@ -268,7 +268,7 @@ def test_connections_are_lost_and_nothing_else(project, daemon_of):
     print(f"\nTEST_SEED={SEED} TEST_LOSSES={LOSSES}")
     project.workflow("talk", [step("one", {"logs": {"text": "x" * 200, "times": 30}}, value={"pad": "y" * 3000})])
     gateway = Gateway(random.Random(SEED))
-    daemon = daemon_of(project, "--gateway", gateway.url, "--reconnect-ms", "1,20", "--log-level", "info")
+    daemon = daemon_of(project, "--gateway", gateway.url, "--reconnect-ms", "1,20", "--log-level", LOG_LEVEL)
     for _ in range(20):  # what the first of everything touches is no leak
         gateway.lose_reset()
     assert daemon.run("talk").status == "succeeded"

@@ -9,7 +9,9 @@ import time
 import pytest
 
 from faults import PROGRAM, Faults
-from harness import Daemon, Project, command, step, wait_until
+from harness import Daemon, Project, command, needs, step, wait_until
+
+pytestmark = needs("NOTIFY")
 
 
 class Manager:

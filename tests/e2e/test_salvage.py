@@ -7,9 +7,11 @@ import subprocess
 
 import pytest
 
-from harness import DAEMON, clean_environment, command, step
+from harness import DAEMON, clean_environment, command, needs, step
 from peers.gateway import Gateway
 from workflows import approve, gate
+
+pytestmark = needs("SALVAGE")
 
 SMALL = "--journal-kib=2048"
 
