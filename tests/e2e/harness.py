@@ -44,12 +44,15 @@ CONFIGURATION = read_configuration()
 MESSAGE = CONFIGURATION.get("MESSAGE_BYTES", 65536)
 
 
-def built(symbol):
-    return not CONFIGURATION or symbol in CONFIGURATION
-
-
+LEVELS = ("debug", "info", "warning", "error")
 # All that there is.
-LOG_LEVEL = next((level for level in ("debug", "info", "warning") if built("LOG_" + level.upper())), "error")
+LOG_LEVEL = next((level for level in LEVELS if "LOG_" + level.upper() in CONFIGURATION), "debug")
+
+
+def built(symbol):
+    if symbol.startswith("LOG_"):
+        return LEVELS.index(symbol.removeprefix("LOG_").lower()) >= LEVELS.index(LOG_LEVEL)
+    return not CONFIGURATION or symbol in CONFIGURATION
 
 
 def needs(*symbols, **numbers):

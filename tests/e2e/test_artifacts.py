@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import DAEMON, step, wait_until
+from harness import DAEMON, needs, step, wait_until
 
 CHARTER = DAEMON.parent / "charter"
 MIB = 1024 * 1024
@@ -66,6 +66,7 @@ def check_passed(run, size):
     assert reference(run, "make")["bytes"] == size + 2
 
 
+@needs(ARTIFACT_MIB=64)
 @pytest.mark.parametrize("runs", [1, 4])
 def test_64_mib_out_and_in_again_in_bounded_memory(project, daemon_of, runs):
     """The daemon's peak does not grow by even one of the 64 MiB; measured by the kernel."""
@@ -88,6 +89,7 @@ def test_64_mib_out_and_in_again_in_bounded_memory(project, daemon_of, runs):
         assert all(path.name == hashlib.sha256(path.read_bytes()).hexdigest() for path in left if path.parent.name == "artifacts")
 
 
+@needs(ARTIFACT_MIB=64)
 def test_a_64_mib_file_is_taken_over(project, daemon_of):
     project.workflow("w", [step("make", {"file": {"path": "report.bin", "text": "0123456789abcdef", "times": LARGE // 16}},
                                 {"result": {"artifact": {"path": "report.bin", "media_type": "application/octet-stream"}}}, output="report")])
@@ -100,6 +102,7 @@ def test_a_64_mib_file_is_taken_over(project, daemon_of):
         assert daemon.memory("VmHWM") - before < 1024
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_the_same_content_is_stored_once(project, daemon_of):
     project.workflow("w", [step("one", value="x" * 20000), step("two", value="x" * 20000), step("three", value="y" * 20000)])
     run = daemon_of(project).run("w")
@@ -140,6 +143,7 @@ def some(project, daemon_of):
     return daemon_of(project).run("w")
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_artifacts_are_listed(some, project):
     listed = charter(project, "artifacts", some.id)
     assert listed.returncode == 0 and listed.stderr == ""
@@ -151,6 +155,7 @@ def test_artifacts_are_listed(some, project):
     assert charter(project, "artifacts", "r-nobody").returncode == 7
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 @pytest.mark.parametrize("name", ["prose", "text", "hash"])
 def test_an_artifact_is_read_by_its_names(some, project, name):
     if name == "hash":
@@ -160,6 +165,7 @@ def test_an_artifact_is_read_by_its_names(some, project, name):
     assert json.loads(got.stdout) == "ü" * 5000
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_an_artifact_that_was_changed_is_told(some, project):
     path = project.file(reference(some, "binary")["path"])
     data = path.read_bytes()
@@ -175,6 +181,7 @@ def test_an_artifact_that_was_changed_is_told(some, project):
     assert got.returncode == 1 and b"has no artifact" in got.stderr
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_a_reader_that_goes_away_is_no_success(some, project):
     process = subprocess.Popen([CHARTER, "artifact", "get", some.id, "binary", "--project-path", project.path],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -183,6 +190,7 @@ def test_a_reader_that_goes_away_is_no_success(some, project):
     process.stderr.close()
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_artifacts_of_a_run_that_goes_on(project, daemon_of):
     if not CHARTER.exists():
         pytest.skip("charter is not built (CONFIG_CLI)")

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import DAEMON, MESSAGE, Closed, Project, RpcError, clean_environment, step, wait_until
+from harness import DAEMON, MESSAGE, Closed, Project, RpcError, clean_environment, needs, step, wait_until
 
 
 def test_a_long_request_goes_on_when_the_pipe_has_room_again(project, daemon_of):
@@ -23,6 +23,7 @@ def test_a_long_request_goes_on_when_the_pipe_has_room_again(project, daemon_of)
     assert daemon.run("w").status == "succeeded"
 
 
+@needs(PROCESSES=64, RUNS_IN_FLIGHT=32)
 def test_runs_that_hold_all_processes_do_not_wait_for_each_other_for_ever(project, daemon_of):
     """Each run keeps six idle processes for later steps and wants two more: somebody's idle one must give way."""
     names = "abcdefgh"
@@ -73,6 +74,7 @@ def show(client):
     return client.line()
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_an_answer_that_fills_a_message_to_the_last_byte(project, daemon_of):
     """One byte more than a message is refused, and stops nobody."""
     project.workflow("w", [step("one", value=1)])
@@ -132,6 +134,7 @@ def test_a_signal_ends_a_drain_that_has_no_bound(project, daemon_of):
     assert daemon.wait(20) == 0
 
 
+@needs("LOG_INFO")
 def test_the_second_signal_stops_at_once_also_when_steps_are_being_interrupted(project, daemon_of):
     project.workflow("w", [step("one", {"ignore": [15]}, {"touch": "on"}, {"hang": 1})])
     daemon = daemon_of(project)
@@ -146,6 +149,7 @@ def test_the_second_signal_stops_at_once_also_when_steps_are_being_interrupted(p
     assert time.monotonic() - begun < 4
 
 
+@needs("CHECK")
 def test_a_secret_in_a_pipe_that_nobody_fills_stops_nobody(project, daemon_of):
     os.mkfifo(project.file("pipe"))
     project.config["secrets"] = {"S": {"file": "pipe"}}
@@ -205,6 +209,7 @@ def fill(project):
     return name
 
 
+@needs(JOURNAL_KIB=65536)
 def test_a_chatty_step_on_a_small_disk_loses_logs_alone(small_disk, daemon_of):
     small_disk.workflow("w", [step("one", {"stderr": {"text": "y" * 200 + "\n", "times": 50000}}, value=1), step("two", value=2)])
     daemon = daemon_of(small_disk)
@@ -243,6 +248,7 @@ def test_endings_fit_a_full_disk_and_new_runs_are_taken_when_it_has_room(small_d
     wait_until(taken, "a new run is taken")
 
 
+@needs(STEPS_PER_PLAN=128)
 def test_a_commit_that_finds_no_space_waits_for_it(small_disk, daemon_of):
     """Beyond what is reserved: nobody is told anything until it is on disk."""
     small_disk.workflow("w", [step(f"s{i}", {"sleep": 0.01}, value="${{ inputs.z }}") for i in range(40)],
@@ -326,6 +332,8 @@ def test_half_a_line_behind_a_long_answer_spoils_no_later_step(project, daemon_o
     assert run.status == "succeeded", run.events
 
 
+@needs("LOG_INFO")
+@needs("PATTERN")
 def test_a_stop_waits_for_no_submission(project, daemon_of):
     """Patterns that take the helper its ten seconds of CPU time, one with glibc, one with musl: asked to stop twice, the daemon
     does so at once."""

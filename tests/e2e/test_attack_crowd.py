@@ -6,7 +6,7 @@ import random
 import signal
 import time
 
-from harness import PLAIN, Closed, RpcError, step, wait_until
+from harness import PLAIN, Closed, RpcError, needs, step, wait_until
 
 SEED = int(os.environ.get("CHARTER_CROWD_SEED", time.time_ns() % 1000000))
 ROUNDS = int(os.environ.get("CHARTER_CROWD_ROUNDS", 400 if PLAIN else 100))
@@ -95,6 +95,7 @@ def test_stopped_integrations_are_ended_with_their_time(project, daemon_of):
     wait_until(lambda: not project.processes(), "nothing is left", 20)
 
 
+@needs(CLIENTS=32)
 def test_gates_are_decided_once_by_a_crowd(project, daemon_of):
     project.workflow("w", [{"id": "g", "gate": {"message": "?"}}, step("one", value="${{ outputs.g.decision }}")])
     daemon = daemon_of(project)

@@ -15,6 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from peers.control import ControlServer, event  # noqa: E402
 from peers.terminal import CHARTER, Terminal, environment  # noqa: E402
 
+from harness import needs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(not CHARTER.exists(), reason="charter is not built (CONFIG_CLI)")
@@ -265,6 +267,7 @@ def test_notifications_and_foreign_answers_before_the_answer_are_passed_over(pro
         assert json.loads(charter(project, "status", "r-1", "--json").stdout) == {"status": "right"}
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_a_message_of_the_limit_passes_and_a_longer_request_is_not_sent(project):
     with ControlServer(project, {"run.start": answers(RUN)}) as server:
         fits = charter(project, "run", "w", "--detached", "--inputs", json.dumps({"a": "x" * 60_000}))

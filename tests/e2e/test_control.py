@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, MESSAGE, PLAIN, Closed, Client, Project, RpcError, check_stream, step, wait_until
+from harness import DEADLINE, MESSAGE, PLAIN, Client, Closed, Project, RpcError, check_stream, needs, step, wait_until
 
 STATUS = {"version", "pid", "uptime_s", "project", "daemon_id", "epoch", "gateway", "runs", "journal"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -39,6 +39,7 @@ def usable(client):
 # --- framing and envelopes ------------------------------------------------------------------------------------------
 
 
+@needs(JOURNAL_KIB=65536)
 def test_status_says_what_the_contract_lists(project, daemon_of):
     daemon = daemon_of(project)
     status = daemon.call("daemon.status")
@@ -254,6 +255,7 @@ def test_bad_lines_between_good_ones(daemon):
         assert [m["error"]["code"] for m in messages if "error" in m] == [-32700, -32001, -32600]
 
 
+@needs(CLIENTS=32)
 def test_half_a_line_and_then_the_end(daemon):
     before = daemon.fds()
     for _ in range(20):
@@ -292,6 +294,7 @@ def test_a_client_that_never_reads_stops_nobody(project, daemon_of):
 # --- many clients ---------------------------------------------------------------------------------------------------
 
 
+@needs(CLIENTS=32)
 def test_one_client_too_many_is_told_and_closed(daemon):
     clients = [daemon.client() for _ in range(32)]
     for client in clients:
@@ -406,6 +409,7 @@ def test_runs_are_listed_newest_first_in_pages(project, daemon_of):
     assert daemon.call("runs.list", {"status": "running"})["runs"] == []
 
 
+@needs(RUNS_WAITING=64)
 def test_a_list_of_large_rows_has_fewer_rows(project, daemon_of):
     project.workflow("w", [step("one", value=1)])
     daemon = daemon_of(project)

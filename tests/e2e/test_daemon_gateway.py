@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import check_run, check_stream, step, wait_until
+from harness import check_run, check_stream, needs, step, wait_until
 from peers.gateway import Gateway, RpcError
 
 
@@ -114,6 +114,7 @@ def test_cancel_by_command(project, daemon_of, gateway):
     whole(gateway, daemon)
 
 
+@needs(RETAIN_RUNS=100)
 def test_20_runs_while_the_gateway_is_away(project, daemon_of, gateway):
     """Down in the middle for some seconds, and then once more with half of what it had in flight lost."""
     project.workflow("w", [step(f"s{n}", {"logs": {"times": 5, "text": "x" * 100}}, {"sleep": 0.1}, value=n) for n in range(3)])

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from harness import needs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 PROJECT = ROOT / "port" / "demo" / "project"
@@ -197,6 +199,7 @@ def test_make_run_fails_where_the_workflow_does(tmp_path):
     assert list(tmp_path.iterdir()) == [copy]
 
 
+@needs("CHECK")
 def test_the_project_of_init_runs_at_once(tmp_path):
     programs("charter", "charter-daemon")
     env = {name: value for name, value in os.environ.items() if not name.startswith("CHARTER_")}

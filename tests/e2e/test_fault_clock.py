@@ -6,7 +6,7 @@ import time
 import pytest
 
 from faults import PROGRAM, QUICK, Faults, ended
-from harness import PLAIN, check_stream, step
+from harness import PLAIN, check_stream, needs, step
 from workflows import approve, cancel, gate, one, question, seconds
 
 DAY = 86400
@@ -29,6 +29,7 @@ def waited(daemon, run_id, since):
     return run, time.monotonic() - since
 
 
+@needs(RUNS_IN_FLIGHT=32)
 @pytest.mark.parametrize("jump", [-DAY, DAY, -3600 * 24 * 365 * 30], ids=["back", "on", "to-the-nineties"])
 def test_a_jump_while_the_daemon_lives_changes_no_deadline(project, fault, jump):
     project.workflow("gate", [gate("g", timeout_s=1.5, on_timeout="approve")])

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from faults import PROGRAM, QUICK, Faults, ended, says
-from harness import DAEMON, DEADLINE, Daemon, Project, RpcError, check_stream, clean_environment, step, wait_until
+from harness import DAEMON, DEADLINE, Daemon, Project, RpcError, built, check_stream, clean_environment, needs, step, wait_until
 from workflows import approve, gate
 
 
@@ -58,6 +58,7 @@ def end_all(daemon, runs):
     check_stream(daemon.events())
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_a_disk_that_fills_during_runs_and_is_enlarged(small_disk, daemon_of):
     """What was reserved takes the events for a while; then everything waits."""
     small_disk.workflow("w", [quick("first", {"until": "go"})] + [quick(f"s{i}", {"big": 4000}) for i in range(15)], {"text": {"type": "string"}})
@@ -133,6 +134,7 @@ def test_starts_on_a_disk_that_is_full(small_disk, daemon_of):
     wait_until(lambda: taken(daemon, waiting), "a new run is taken")
 
 
+@needs(CLIENTS=32)
 @pytest.mark.skipif(not PROGRAM.exists(), reason="charter-daemon-fault is not built")
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=lambda number: errno.errorcode[number])
 def test_ten_runs_wait_for_a_disk_that_takes_nothing(project, error):
@@ -163,7 +165,7 @@ def test_ten_runs_wait_for_a_disk_that_takes_nothing(project, error):
                     wait_until(lambda: started_as(daemon, f"r{number}"), "a new run is taken")
             end_all(daemon, [f"r{number}" for number in range(10)])
             assert daemon.events()[:len(told)] == told
-        assert "it can be written again" in daemon.log
+        assert not built("LOG_INFO") or "it can be written again" in daemon.log
 
 
 def started_as(daemon, run_id):
@@ -174,6 +176,7 @@ def started_as(daemon, run_id):
         return None
 
 
+@needs(ARTIFACT_MIB=64)
 def test_a_file_that_may_not_grow_is_an_error_of_its_step(project):
     """RLIMIT_FSIZE, as a service manager may set it: no signal ends the daemon."""
     prepare(project).workflow("w", [quick("one", {"big": 6000000}), quick("two")])

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from faults import CALLS, PROGRAM, QUICK, Faults, ended
-from harness import DEADLINE, PLAIN, Closed, Project, RpcError, check_run, check_stream, step, wait_until
+from harness import DEADLINE, PLAIN, Closed, Project, RpcError, check_run, check_stream, needs, step, wait_until
 from workflows import gate
 
 SEED = int(os.environ.get("CHARTER_KILL_SEED", time.time_ns() % 1000000))
@@ -138,6 +138,7 @@ def reachable(daemon):
         return False
 
 
+@needs("LOG_INFO")
 @pytest.mark.parametrize("action", ["KILL_BEFORE", "KILL_AFTER"])
 def test_killed_at_every_call_of_a_recovery(places, action):
     """Each start goes one call further than the one before, until one gets through."""

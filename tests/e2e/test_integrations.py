@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import GRACE, MESSAGE, PLAIN, step, wait_until
+from harness import GRACE, MESSAGE, PLAIN, needs, step, wait_until
 
 INLINE = MESSAGE // 4
 LOG_LINE = MESSAGE // 16
@@ -182,6 +182,7 @@ EXITS = {
 }
 
 
+@needs(RETAIN_RUNS=100)
 def test_answers_against_the_protocol(project, daemon_of):
     """Each in a run of its own, all at once; each process is put to an end though it goes on waiting."""
     for name, actions in BAD.items():
@@ -285,6 +286,7 @@ def test_an_answer_byte_by_byte_is_one_answer(project, daemon_of):
     assert run.value("one") == value and run.value("two") == value
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_values_become_artifacts_beyond_the_inline_limit(project, daemon_of):
     project.workflow("w", [
         step("small", value="x" * (INLINE - 2)), step("large", value="y" * (INLINE - 1), output="big"),
@@ -325,6 +327,7 @@ def test_a_value_that_looks_like_a_reference_is_a_value(project, daemon_of):
     assert run.value("two")["inputs"] == {"x": fake} and run.value("two")["outputs"] == {"one": fake}
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_inline_values_of_a_run_are_one_message_together(project, daemon_of):
     project.workflow("w", [step(f"s{n}", {"big": 15000}) for n in range(6)])
     run = daemon_of(project).run("w")
@@ -332,6 +335,7 @@ def test_inline_values_of_a_run_are_one_message_together(project, daemon_of):
     assert kinds == [True] * 4 + [False] * 2
 
 
+@needs(ARTIFACT_MIB=64)
 def test_20_mb_of_result_in_little_memory(project, daemon_of):
     project.workflow("w", [step("one", {"big": 20_000_000}), step("two", {"value_of": ["context", "outputs"]}, inputs={})])
     daemon = daemon_of(project)
@@ -360,6 +364,7 @@ def test_100_mb_without_a_line_feed(project, daemon_of):
     assert not project.processes()
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_a_request_larger_than_a_pipe(project, daemon_of):
     """To one that reads, to one that answers without reading, and to one that never reads."""
     long = [f"{n:05}" + "x" * 95 for n in range(300)]
@@ -412,6 +417,7 @@ def test_stderr_line_by_line(project, daemon_of):
     assert run.failure()["stderr"][-1] == "unfinished"
 
 
+@needs(JOURNAL_KIB=65536)
 def test_a_flood_of_stderr_stops_nothing(project, daemon_of):
     project.workflow("w", [step("one", {"stderr": {"text": "x" * 199 + "\n", "times": 20000}}, value=1)])
     project.workflow("long", [step("one", {"stderr": {"text": "y" * (LOG_LINE * 3) + "\nshort\n"}}, {"bytes": ""}, {"exit": 1})])

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from harness import BUILD, check_stream, step, wait_until
+from harness import BUILD, check_stream, needs, step, wait_until
 from peers.gateway import Gateway
 from peers.relay import Relay, node_ws, python_has
 
@@ -79,6 +79,7 @@ def ask(relay, name, pieces=None):
     assert relay.answers[name]["result"]["gateway"]["state"] == "connected"
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_a_session_with(make, talk, daemon_of):
     with make(1 << 20) as relay:
         daemon = start(daemon_of, talk, relay.url)
@@ -108,6 +109,7 @@ def test_a_session_with(make, talk, daemon_of):
         assert list(relay.events.values()) == daemon.events()
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_a_limit_that_was_not_told_by(make, talk, daemon_of):
     """The library itself closes with 1009: batches shrink until they pass."""
     with make(20000) as relay:

@@ -14,6 +14,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from harness import LOG_LEVEL, built, needs  # noqa: E402
 from peers.gateway import Gateway, Lost, RpcError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -27,8 +28,6 @@ PATIENCE = 2 if os.environ.get("TEST_VARIANT", "plain") == "plain" else 10
 
 INTEGRATION = '''#!/usr/bin/python3
 import json, sys, time
-
-from harness import LOG_LEVEL
 for line in sys.stdin:
     request = json.loads(line)
     if "id" not in request:
@@ -176,7 +175,7 @@ def test_hello_comes_first_and_says_who_speaks(gateway, start):
     start("--gateway", gateway.url)
     hello = gateway.wait_connected().hello
     assert hello["project"] == "e2e" and hello["reason"] == "start" and hello["command_seen"] == 0
-    assert hello["daemon"]["epoch"] == 1 and "yaml" in hello["daemon"]["features"]
+    assert hello["daemon"]["epoch"] == 1 and ("yaml" in hello["daemon"]["features"]) == built("YAML")
     assert hello["limits"] == {"message_bytes": 65536, "runs": 32}
     assert gateway.wait_event("daemon.started")["seq"] == 1
 
@@ -258,6 +257,7 @@ def test_many_requests_at_once_are_all_answered(gateway, start):
 # --- losses ------------------------------------------------------------------------------------------
 
 
+@needs(RUNS_WAITING=64)
 def test_runs_go_on_while_the_gateway_is_away(gateway, start):
     daemon = start("--gateway", gateway.url)
     gateway.wait_connected()
@@ -337,6 +337,7 @@ def test_a_ceiling_holds_events_back(gateway, start):
     gateway.wait_ended(run_id)
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_an_event_too_large_for_the_gateway_has_a_stand_in(start, project):
     with Gateway(message_bytes=8192) as gateway:
         daemon = start("--gateway", gateway.url)
@@ -621,6 +622,7 @@ def test_fragments_and_pings_in_between_are_taken(gateway, start):
 # --- figures --------------------------------------------------------------------------------------------------
 
 
+@needs("METRICS")
 def test_the_status_tells_figures(gateway, start):
     ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
     daemon = start("--gateway", gateway.url)
@@ -652,6 +654,7 @@ def test_the_status_tells_figures(gateway, start):
     assert daemon.link()["bytes_in"] >= link["bytes_in"]
 
 
+@needs("METRICS")
 def test_the_round_trip_is_that_of_the_last_ping(start):
     with Gateway(heartbeat_s=1) as gateway:
         daemon = start("--gateway", gateway.url)
@@ -667,6 +670,7 @@ def test_the_round_trip_is_that_of_the_last_ping(start):
         assert daemon.link()["rtt_ms"] == before or gateway.connected().socket.pings_in > 2
 
 
+@needs("METRICS")
 @pytest.mark.parametrize("clock", [None, 7, {}, {"time": "noon"}, {"time": 12}, []])
 def test_a_gateway_without_a_clock_is_none_the_less_one(gateway, start, clock):
     gateway.hello_patch = {"clock": clock}

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import DAEMON, PLAIN, Daemon, Project, step, wait_until
+from harness import DAEMON, MESSAGE, PLAIN, Daemon, Project, step, wait_until
 from peers.raw import PONG, Server, close_frame, frame, say
 
 PATIENCE = 1 if PLAIN else 6
@@ -154,7 +154,7 @@ RULES = {
     "utf8-cut-at-the-end": (frame(0x81, b"\"\xe2\x82"), 1007, "inside a character"),
     "utf8-cut-in-the-last-fragment": (frame(0x01, b"\"\xe2") + frame(0x80, b"\x82"), 1007, "inside a character"),
     "utf8-bad-across-fragments": (frame(0x01, b"\"\xe2") + frame(0x89, b"!") + frame(0x80, b"("), 1007, "not UTF-8"),
-    "utf8-bad-at-once-in-a-frame-that-never-ends": (frame(0x81, b"\"\xc3(", length=60000), 1007, "not UTF-8"),
+    "utf8-bad-at-once-in-a-frame-that-never-ends": (frame(0x81, b"\"\xc3(", length=MESSAGE - 5000), 1007, "not UTF-8"),
     "utf8-bad-at-once-in-fragments-that-never-end": (frame(0x01, b"\"\xf4") + frame(0x00, b"\x90"), 1007, "not UTF-8"),
     # close frames
     "close-with-half-a-code": (frame(0x88, b"\x03"), 1002, "half a code"),
@@ -274,7 +274,7 @@ def test_frames_byte_by_byte_are_taken(zoo):
 
 def test_a_message_of_the_limit_is_taken(zoo):
     peer, text = zoo.fresh(), question("", "long")
-    peer.send(frame(0x81, text + b" " * (65536 - len(text))))
+    peer.send(frame(0x81, text + b" " * (MESSAGE - len(text))))
     assert is_answered(peer, "long")
     peer.send(frame(0x01, b" " * 40000) + frame(0x00) + frame(0x80, text.replace(b"long", b"more") + b" " * (25536 - len(text))))
     assert is_answered(peer, "more")
@@ -527,7 +527,7 @@ HELLOS = {
     "a-notification-first": say({"jsonrpc": "2.0", "method": "daemon.pause"}),
     "no-json": frame(0x81, b"hello"),
     "empty-text": frame(0x81),
-    "deep-json": frame(0x81, b"[" * 30000),
+    "deep-json": frame(0x81, b"[" * (MESSAGE // 2)),
     "another-id": say({"jsonrpc": "2.0", "id": "x", "result": {}}),
     "no-result": say({"jsonrpc": "2.0", "id": "h"}),
     "result-and-error": say({"jsonrpc": "2.0", "id": "h", "result": {}, "error": {"code": 1, "message": "x"}}),

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, ENDINGS, GRACE, PLAIN, Daemon, check_stream, command, step, wait_until
+from harness import DEADLINE, ENDINGS, GRACE, PLAIN, Daemon, check_stream, command, needs, step, wait_until
 
 
 def alive(pid):
@@ -91,6 +91,7 @@ def test_after_five_interruptions_a_step_fails(project, daemon_of):
     assert [line.split()[2] for line in project.file("count").read_text().splitlines()] == ["1", "2", "3", "4", "5"]
 
 
+@needs(RUNS_WAITING=64, RETAIN_RUNS=100)
 def test_what_was_answered_is_there_after_a_crash(project, daemon_of):
     project.workflow("w", [step("one", {"wait": "go"}, value="${{ inputs.n }}")], inputs={"n": {"type": "integer"}})
     daemon = daemon_of(project)
@@ -118,6 +119,7 @@ def test_a_cancel_that_was_told_holds_after_a_crash(project, daemon_of):
     assert len(run.of("step.started")) == 1
 
 
+@needs(RUNS_WAITING=64, RETAIN_RUNS=100)
 def test_many_crashes_under_load(project, daemon_of):
     seed = int(os.environ.get("SEED", time.time()))
     print(f"SEED={seed}")
@@ -211,6 +213,7 @@ def test_damage_is_reported_and_nothing_is_touched(project, daemon_of, where):
 # --- stopping and starting ------------------------------------------------------------------------------------------
 
 
+@needs("LOG_INFO")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_steps_end_within_the_grace_time(project, daemon_of, number):
     project.workflow("w", [step("one", {"touch": "begun"}, {"wait": "go"}, value=1), step("two", {"touch": "two"}, value=2)])
@@ -231,6 +234,7 @@ def test_a_stop_lets_steps_end_within_the_grace_time(project, daemon_of, number)
     assert len([e for e in events if e["type"] == "daemon.stopped"]) == 1
 
 
+@needs("LOG_INFO")
 def test_a_second_signal_stops_at_once(project, daemon_of):
     project.workflow("w", [step("one", {"ignore": [15]}, {"touch": "begun"}, {"once": {"file": "first", "do": [{"wait": "never"}]}}, value=1)])
     daemon = daemon_of(project)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from harness import DAEMON, ENDINGS, PLAIN, RpcError, step, wait_until
+from harness import DAEMON, ENDINGS, PLAIN, RpcError, needs, step, wait_until
 from peers.gateway import Gateway
 from workflows import approve, gate
 
@@ -32,6 +32,7 @@ def turn_over(daemon, times=1):
         assert status(daemon)["first_seq"] > last
 
 
+@needs(MESSAGE_BYTES=65536, RUNS_WAITING=64)
 def test_a_gate_that_waits_pins_nothing(project, daemon_of):
     """The run's inputs, values, failures and labels outlive every segment that they were written to, and several daemons."""
     chatter(project)
@@ -162,6 +163,7 @@ def test_nothing_goes_before_the_gateway_has_it_and_all_goes_on_when_it_does(pro
         assert sum(event["data"]["count"] for event in gateway.events("events.dropped")) > 0
 
 
+@needs(MESSAGE_BYTES=65536, RUNS_WAITING=64)
 def test_when_only_the_reserve_is_left_integrations_wait(project, daemon_of):
     """The limit holds whatever the runs have to say; the daemon answers, decides and cancels; after the acks all go on by themselves."""
     project.workflow("big", [step("first", {"wait": "go"}, value=1)] + [step(f"s{number}", {"big": 12000}) for number in range(5)],
@@ -194,6 +196,7 @@ def test_when_only_the_reserve_is_left_integrations_wait(project, daemon_of):
         assert [event["seq"] for event in gateway.events()] == list(range(1, len(gateway.events()) + 1))
 
 
+@needs(MESSAGE_BYTES=65536, RUNS_WAITING=64)
 def test_what_unfinished_runs_need_cannot_fill_the_journal(project, daemon_of):
     """It is carried on and frees nothing: before it is too much, values become artifacts and new runs are refused; all runs end."""
     project.workflow("inputs", [gate("review"), step("one", value="${{ inputs.text }}")], inputs={"text": {"type": "string"}})
@@ -227,6 +230,7 @@ def test_what_unfinished_runs_need_cannot_fill_the_journal(project, daemon_of):
     wait_until(lambda: status(daemon)["pressure"] == "none", "room in the journal")
 
 
+@needs(MESSAGE_BYTES=65536, RUNS_WAITING=64)
 def test_a_start_reads_only_what_follows_the_newest_checkpoint(project, daemon_of):
     """Seen by what it reads of the old segments: their heads."""
     if shutil.which("strace") is None or not PLAIN:

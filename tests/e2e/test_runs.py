@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import ENDINGS, MESSAGE, PLAIN, check_run, check_stream, step, wait_until
+from harness import ENDINGS, MESSAGE, PLAIN, check_run, check_stream, needs, step, wait_until
 
 ALL_ARTIFACTS = 1 << 30
 ULID = re.compile(r"r-[0-9abcdefghjkmnpqrstvwxyz]{26}\Z")
@@ -196,6 +196,7 @@ def test_the_same_id_and_inputs_are_the_same_run(project, daemon_of):
     assert submit(daemon, {}, run_id="mine").code == -32010
 
 
+@needs(CLIENTS=32)
 def test_the_same_id_many_times_at_once_is_one_run(project, daemon_of):
     project.workflow("w", [step("one", {"count": "count"}, value=1)])
     daemon = daemon_of(project)
@@ -376,6 +377,7 @@ def hole(path, size):
         large.truncate(size)
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_all_artifacts_together_are_bounded(project, daemon_of):
     """What runs hold that have not ended is not given away: new artifacts fail, with the sizes."""
     project.workflow("w", [step("one", value="x" * 20000)])
@@ -394,6 +396,7 @@ def test_all_artifacts_together_are_bounded(project, daemon_of):
     assert daemon.end_of(holder).status == "succeeded"
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_the_oldest_ended_runs_give_way_to_new_artifacts(project, daemon_of):
     """As many as are needed and no more; those that hold none stay."""
     project.workflow("w", [step("one", value="x" * 20000)])
@@ -420,6 +423,7 @@ def test_the_oldest_ended_runs_give_way_to_new_artifacts(project, daemon_of):
     assert daemon.run("outputs").status == "succeeded"
 
 
+@needs(PROJECT_FILE_BYTES=65536)
 def test_large_outputs_of_a_run_become_one_artifact(project, daemon_of):
     project.workflow("w", [step(f"s{number}", value="x" * 12000) for number in range(3)],
                      outputs={f"o{number}": "${{ outputs.s%d }}" % number for number in range(3)})
@@ -462,6 +466,7 @@ def test_edits_concern_later_runs(project, daemon_of):
 # --- many -----------------------------------------------------------------------------------------------------------
 
 
+@needs(RUNS_IN_FLIGHT=32, RUNS_WAITING=64)
 def test_32_runs_at_once_the_33rd_waits_and_the_97th_is_refused(project, daemon_of):
     place = step("one", {"touch": "begun-${{ run.id }}"}, {"wait": "go-${{ inputs.n }}"}, value="${{ inputs.n }}")
     project.workflow("w", [place, step("two", value="${{ outputs.one }}"), step("three", value="${{ outputs.two }}")],
@@ -503,6 +508,7 @@ def test_32_runs_at_once_the_33rd_waits_and_the_97th_is_refused(project, daemon_
     wait_until(lambda: daemon.fds() <= before and not daemon.children(), "nothing is left")
 
 
+@needs(RETAIN_RUNS=100)
 def test_the_stream_of_many_runs_is_whole(project, daemon_of):
     project.workflow("w", [step("one", {"logs": {"times": 30, "text": "line"}}, value=1), step("two", {"progress": {"current": 1, "total": 2, "message": "m"}}, value=2)])
     project.workflow("bad", [step("one", {"stderr": {"text": "oh\n", "times": 5}}, {"exit": 3})])
@@ -554,6 +560,7 @@ def test_cancel_while_executing(project, daemon_of):
     assert daemon.end_of(run_id).events == run.events
 
 
+@needs(RUNS_IN_FLIGHT=32, RUNS_WAITING=64)
 def test_cancel_while_queued_and_after_the_end(project, daemon_of):
     project.workflow("w", [step("one", {"wait": "go"}, value=1)])
     daemon = daemon_of(project)
@@ -597,6 +604,7 @@ def test_cancel_in_teardown(project, daemon_of):
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
+@needs(RETAIN_RUNS=100)
 def test_the_last_100_ended_runs_are_kept(project, daemon_of):
     project.workflow("w", [step("one", value="${{ inputs.text }}")], inputs={"text": {"type": "string"}})
     daemon = daemon_of(project)

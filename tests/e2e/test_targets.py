@@ -15,7 +15,7 @@ import urllib.request
 
 import pytest
 
-from harness import BUILD, POSIX, check_stream, step, wait_until
+from harness import BUILD, POSIX, check_stream, needs, step, wait_until
 from test_interop_tls import environment, front_of, link_of, our_gateway  # noqa: F401
 from test_recorder import in_shell
 from test_tls import has_tls
@@ -199,6 +199,7 @@ def test_a_memory_limit_binds(project, daemon_of):
 
 
 @pytest.mark.needs("memory_figures")
+@needs("METRICS")
 def test_the_daemon_knows_its_memory(project, daemon_of):
     daemon = daemon_of(project)
     told = daemon.call("daemon.status")["memory_private_bytes"]

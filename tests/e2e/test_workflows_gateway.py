@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import PLAIN, RpcError as LocalError, step
+from harness import PLAIN, RpcError as LocalError, needs, step
 from peers.gateway import Gateway, RpcError
 from workflows import approve, gate, one, question, start_waiting, submit
 
@@ -135,6 +135,7 @@ def race(*sides, head_start=0.0):
     return outcomes
 
 
+@needs(STEPS_PER_PLAN=128)
 def test_both_ends_decide_at_once(project, daemon_of, gateway):
     gates = 50
     project.workflow("w", [gate(f"g{i}") for i in range(gates)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import PLAIN, step, wait_until
+from harness import PLAIN, needs, step, wait_until
 from workflows import approve, cancel, gate, manifest, one, seconds, start_waiting, types
 
 FAIL = {"error": {"code": -32050, "message": "no luck"}}
@@ -381,6 +381,7 @@ def test_a_step_that_waits_for_its_retry_leaves_its_place_to_others(project, dae
     assert run.status == "failed" and order(run) == ["a", "b", "a"]
 
 
+@needs(STEPS_PER_PLAN=128)
 def test_as_many_gates_as_a_plan_has_steps(project, daemon_of):
     project.workflow("w", [gate(f"g{i}", step_={"needs": []}) for i in range(128)])
     daemon = daemon_of(project)

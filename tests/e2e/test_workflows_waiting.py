@@ -2,7 +2,7 @@
 
 import time
 
-from harness import PLAIN, step, wait_until
+from harness import PLAIN, needs, step, wait_until
 from workflows import approve, cancel, deny, gate, manifest, one, seconds, start_waiting
 
 LONG = 1 if PLAIN else 5  # seconds in which a step is surely under way
@@ -55,6 +55,7 @@ def test_concurrency_after_a_crash(project, daemon_of):
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
+@needs(RUNS_IN_FLIGHT=32, RUNS_WAITING=64)
 def test_runs_that_wait_give_their_places_back(project, daemon_of):
     project.workflow("w", [gate("review"), step("one", {"wait": "go"}, value=1)])
     project.workflow("busy", [step("one", {"wait": "go"}, value=1)])
@@ -176,6 +177,7 @@ def test_the_queue_does_not_count(project, daemon_of):
 # --- cancel at any moment -------------------------------------------------------------------------------------------
 
 
+@needs(RUNS_IN_FLIGHT=32, RUNS_WAITING=64)
 def test_cancel_with_all_places_taken(project, daemon_of):
     project.workflow("w", [gate("review"), step("tidy", value=1, when="always")])
     project.workflow("busy", [step("one", {"wait": "go"}, value=1)])
