@@ -1,4 +1,5 @@
 /* The SDK without its main loop: messages both ways, the authors' writer, field tables, values. */
+#include "base/limits.h"
 #include "charter/integration.h"
 
 #include <setjmp.h>
@@ -267,12 +268,12 @@ static void what_stands_in_the_wrong_place_makes_the_writer_fail(void **state)
     FAILS(charter_write_number(&w, 1e308 * 10));
     struct charter_value broken = {"{\"a\":}", 6};
     FAILS(charter_write_value(&w, broken));
-    FAILS(for (int i = 0; i < 31; i++) charter_write_list(&w));
+    FAILS(for (int i = 0; i < LIMIT_JSON_DEPTH - 1; i++) charter_write_list(&w));
 #undef FAILS
     w = charter_writer_on(bytes, sizeof bytes);
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < LIMIT_JSON_DEPTH - 2; i++)
         charter_write_list(&w);
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < LIMIT_JSON_DEPTH - 2; i++)
         charter_write_list_end(&w);
     assert_true(charter_writer_is_whole(&w));
 }
