@@ -11,7 +11,7 @@ import time
 import pytest
 
 from faults import QUICK
-from harness import PLAIN, Closed, RpcError, check_run, check_stream, step, wait_until
+from harness import PLAIN, Closed, RpcError, check_run, check_stream, needs, step, wait_until
 from peers import gateway as peer
 from workflows import gate, question
 
@@ -184,6 +184,7 @@ def check_chunk(daemon, crowd, told, gateway):
         check_runs(stored, crowd)
 
 
+@needs(JOURNAL_KIB=65536)
 @pytest.mark.parametrize("with_gateway", [False, True], ids=["alone", "gateway"])
 def test_every_step_completes_once_through_any_number_of_kills(project, daemon_of, with_gateway):
     cycles = CYCLES if with_gateway else max(CYCLES // 5, CHUNK)
