@@ -5,7 +5,8 @@
 
 #include "journal/journal.h"
 
-#define RIG_FILE (4 * 1024 * 1024)
+/* A segment of any build, and what several of them say. */
+#define RIG_FILE (24 * LIMIT_RECORD > 4 * 1024 * 1024 ? 24 * LIMIT_RECORD : 4 * 1024 * 1024)
 
 struct rig {
     struct journal journal;

@@ -12,8 +12,8 @@
 
 static struct project_workspace workspace;
 static struct project project;
-static char root[256], answer_text[LIMIT_PROJECT_FILE * 4], refusal[2048],
-    contents[LIMIT_PROJECT_FILE * 8];
+static char root[256], answer_text[LIMIT_PROJECT_FILE * 4 + PROJECT_SUBMIT_ANSWER], refusal[2048],
+    contents[LIMIT_PROJECT_FILE * 8 + 65536];
 
 const char *rig_root(void)
 {

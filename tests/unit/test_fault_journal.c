@@ -33,7 +33,7 @@ static void on_segment(void *context)
 
 static enum err append(void)
 {
-    static char text[(20000 < LIMIT_EVENT / 10 * 3 ? 20000 : LIMIT_EVENT / 10 * 3) + 1];
+    static char text[LIMIT_EVENT / 10 * 3 + 1];
     struct journal_event event = {.type = "step.log", .run_id = "r", .n = 1, .time_ms = 1};
     struct json_writer *w;
     memset(text, 'x', sizeof text - 1);
@@ -153,6 +153,8 @@ static void sweep(int armed, int error)
 
 static void every_call_fails_once(void **state)
 {
+    if (LIMIT_MESSAGE > 262144) /* nothing would be different but the time */
+        skip();
     static const int kinds[] = {FAULT_OPEN,     FAULT_CLOSE,    FAULT_READ,
                                 FAULT_WRITE,    FAULT_SYNC,     FAULT_SYNC_NAMES,
                                 FAULT_TRUNCATE, FAULT_ALLOCATE, FAULT_UNLINK};

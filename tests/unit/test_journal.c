@@ -690,6 +690,8 @@ static void journal_copy_checks_what_it_copies(void **state)
 
 static void journal_holds_no_more_segments_than_it_can_name(void **state)
 {
+    if (LIMIT_MESSAGE > 65536) /* half a gigabyte */
+        skip();
     struct journal_event event = {.type = "step.log", .run_id = "r-1", .n = 1, .time_ms = 0};
     struct json_writer *w;
     enum err err = OK;

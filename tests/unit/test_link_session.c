@@ -291,6 +291,9 @@ static void handle_later(void *context, struct rpc_call *call, struct str params
     rpc_put_off(call, &t.kept[t.kept_count++]);
 }
 
+/* The longest message that both sides take. */
+#define LARGE (LIMIT_MESSAGE < 65536 ? LIMIT_MESSAGE : 65536)
+
 static void handle_large(void *context, struct rpc_call *call, struct str params)
 {
     struct json_writer writer, *w = rpc_answer_begin(call, &writer);
@@ -299,7 +302,7 @@ static void handle_large(void *context, struct rpc_call *call, struct str params
     if (w == NULL)
         return;
     json_array(w);
-    for (int i = 0; i < LIMIT_MESSAGE / 35; i++) /* nine tenths of a message, and a bit */
+    for (int i = 0; i < LARGE / 35; i++) /* nine tenths of a message, and a bit */
         json_text(w, "thirty bytes and a few for good");
     json_array_end(w);
     rpc_answer_end(call, w);
@@ -490,7 +493,7 @@ static void link_sends_many_events_in_full_batches(void **state)
     }
     start();
     UNTIL(t.acked == 300);
-    unsigned least = 300 * 1120 / (LIMIT_MESSAGE < 65536 ? LIMIT_MESSAGE : 65536);
+    unsigned least = 300 * 1120 / LARGE;
     assert_in_range(t.appends, least, least + 3);
 }
 
@@ -638,7 +641,7 @@ static void link_reads_no_more_than_it_can_answer(void **state)
         rpc_resume(&t.kept[done]);
         handle_large(NULL, &t.kept[done], STR_NONE);
         UNTIL(t.answers == done + 1);
-        assert_true(strlen(t.last_answer) > LIMIT_MESSAGE / 10 * 9);
+        assert_true(strlen(t.last_answer) > LARGE / 10 * 9);
     }
     assert_int_equal(t.link.peer.pending, 0);
 }
@@ -951,7 +954,7 @@ static void link_gives_up_on_a_gateway_that_takes_nothing(void **state)
     t.deaf = true;
     t.acks = false;
     for (int i = 0; i < 400 && t.link.write_since_ms == 0; i++) {
-        rig_append_long(LIMIT_EVENT / 10 * 9);
+        rig_append_long(LARGE / 10 * 9);
         for (int j = 0; j < 3; j++)
             turn(1);
     }

@@ -1,4 +1,5 @@
 /* charter.yml, the answers of the helpers, and plan.json. */
+#include "base/built.h"
 #include "project_rig.h"
 
 #include "base/hash.h"
@@ -16,6 +17,8 @@ static const char *load(const char *charter)
 
 static void config_of_the_contract_is_taken(void **state)
 {
+    if (!BUILT_IN(CONFIG_LINK))
+        skip();
     (void)state;
     rig_file("charter.yml",
              "project: weather\n"
@@ -53,6 +56,8 @@ static void config_may_be_nearly_empty(void **state)
 
 static void config_with_several_doors_and_a_relative_token(void **state)
 {
+    if (!BUILT_IN(CONFIG_LINK))
+        skip();
     (void)state;
     char token[512];
     rig_file("charter.yml",
@@ -65,8 +70,19 @@ static void config_with_several_doors_and_a_relative_token(void **state)
     assert_string_equal(rig_project()->token_file, token);
 }
 
+static void config_for_a_link_that_is_not_built_in_is_refused(void **state)
+{
+    (void)state;
+    rig_file("charter.yml", "{\"project\":\"p\",\"gateway\":{\"url\":\"http://h\"}}");
+    assert_has(rig_load(), BUILT_IN(CONFIG_LINK)
+                               ? "\"name\":\"p\""
+                               : "gateway: this build has no link to a gateway (LINK)");
+}
+
 static void config_nonsense_is_refused_with_its_place(void **state)
 {
+    if (!BUILT_IN(CONFIG_LINK))
+        skip();
     (void)state;
     static const struct {
         const char *charter, *message;
@@ -433,6 +449,7 @@ int main(void)
         YAML_TEST(config_of_the_contract_is_taken),
         YAML_TEST(config_may_be_nearly_empty),
         YAML_TEST(config_with_several_doors_and_a_relative_token),
+        TEST(config_for_a_link_that_is_not_built_in_is_refused),
         YAML_TEST(config_nonsense_is_refused_with_its_place),
         YAML_TEST(config_is_looked_for_under_three_names),
         YAML_TEST(config_over_the_limit_is_refused),

@@ -530,7 +530,8 @@ static void a_text_artifact_that_was_cut_ends(void **state)
         enum err err = request_generate(&scope, &sink, &process);
         alarm(0);
         assert_int_not_equal(err, OK);
-        assert_non_null(strstr(run_rig_reason, "artifact"));
+        if (LIMIT_TEXT >= 512) /* else the words are cut before that */
+            assert_non_null(strstr(run_rig_reason, "artifact"));
     }
 }
 

@@ -17,7 +17,7 @@
 /* A transport out of memory: gives `chunk` bytes a call, takes `room` bytes in all. */
 struct memory {
     struct transport transport;
-    char in[8192], out[90000];
+    char in[8192], out[110000];
     size_t in_at, in_n, out_n, chunk, room;
     struct str offered; /* of the last send */
     bool eof;
@@ -541,7 +541,7 @@ static void ws_cuts_a_long_reason_between_characters(void **state)
 
 static void ws_starts_anew_wherever_it_was_cut(void **state)
 {
-    static char text[20000];
+    static char text[WS_OUTPUT + 10000];
     struct str message;
     bool is_text;
     size_t at;

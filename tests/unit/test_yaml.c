@@ -159,7 +159,7 @@ static void yaml_bombs_are_refused(void **state)
         strstr(answer, "too long as JSON") == NULL)
         fail_msg("%s", answer);
     n = snprintf(text, sizeof text, "a0: &a0 [x]\n");
-    for (int i = 1; i < 60; i++)
+    for (int i = 1; i < LIMIT_JSON_DEPTH + 28; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "a%d: &a%d [*a%d]\n", i, i, i - 1);
     assert_non_null(strstr(yaml(text), "nested too deep"));
 }
