@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from harness import BUILD, step
+from harness import BUILD, needs, step
 
 PROGRAM = BUILD / "integrations" / "http-get"
 BIG = "line of text é\n" * 10000
@@ -54,6 +54,7 @@ def get(project):
     return workflow
 
 
+@needs("DESCRIBE")
 def test_pages_are_values_and_large_ones_files(project, daemon_of, server, get):
     daemon = daemon_of(project)
     for path, body in (("/page?a=1&b=2#part", "a page"), ("", "a page"), ("/empty", ""), ("/quote", 'a "b" \\ \n\x01é')):
@@ -69,6 +70,7 @@ def test_pages_are_values_and_large_ones_files(project, daemon_of, server, get):
     assert project.file(reference["path"]).read_text() == BIG
 
 
+@needs("DESCRIBE")
 def test_what_goes_wrong_is_said(project, daemon_of, server, get):
     daemon = daemon_of(project)
     for url, words in ((server.base + "/missing", "HTTP/1.0 404 Not Found"), (server.base + "/down", "503"), ("http://127.0.0.1:1/", "127.0.0.1 port 1: Connection refused"),
@@ -78,6 +80,7 @@ def test_what_goes_wrong_is_said(project, daemon_of, server, get):
         assert failure["kind"] == "integration_error" and words in failure["message"], failure
 
 
+@needs("DESCRIBE")
 def test_it_is_cancelled_while_it_waits(project, daemon_of, server, get):
     get(server.base + "/hang")
     daemon = daemon_of(project)
@@ -88,6 +91,7 @@ def test_it_is_cancelled_while_it_waits(project, daemon_of, server, get):
     assert run.status == "cancelled" and not run.of("step.interrupted")
 
 
+@needs("DESCRIBE")
 def test_it_gives_up_by_its_own_timeout_and_by_the_steps(project, daemon_of, server, get):
     daemon = daemon_of(project)
     project.config["integrations"]["get"]["config"]["timeout_s"] = 1

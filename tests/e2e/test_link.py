@@ -14,7 +14,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import LOG_LEVEL, built, needs  # noqa: E402
+from harness import CONFIGURATION, LOG_LEVEL, built, needs  # noqa: E402
 from peers.gateway import Gateway, Lost, RpcError  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def test_hello_comes_first_and_says_who_speaks(gateway, start):
     hello = gateway.wait_connected().hello
     assert hello["project"] == "e2e" and hello["reason"] == "start" and hello["command_seen"] == 0
     assert hello["daemon"]["epoch"] == 1 and ("yaml" in hello["daemon"]["features"]) == built("YAML")
-    assert hello["limits"] == {"message_bytes": 65536, "runs": 32}
+    assert hello["limits"] == {"message_bytes": CONFIGURATION.get("MESSAGE_BYTES", 65536), "runs": CONFIGURATION.get("RUNS_IN_FLIGHT", 32)}
     assert gateway.wait_event("daemon.started")["seq"] == 1
 
 

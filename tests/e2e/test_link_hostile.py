@@ -276,7 +276,7 @@ def test_a_message_of_the_limit_is_taken(zoo):
     peer, text = zoo.fresh(), question("", "long")
     peer.send(frame(0x81, text + b" " * (MESSAGE - len(text))))
     assert is_answered(peer, "long")
-    peer.send(frame(0x01, b" " * 40000) + frame(0x00) + frame(0x80, text.replace(b"long", b"more") + b" " * (25536 - len(text))))
+    peer.send(frame(0x01, b" " * (MESSAGE * 5 // 8)) + frame(0x00) + frame(0x80, text.replace(b"long", b"more") + b" " * (MESSAGE * 3 // 8 - len(text))))
     assert is_answered(peer, "more")
 
 

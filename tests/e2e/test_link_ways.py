@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE, PLAIN, command, wait_until
+from harness import BUILD, DEADLINE, PLAIN, command, needs, wait_until
 from peers.gateway import Gateway
 
 
@@ -301,6 +301,7 @@ def test_a_proxy_that_says_nothing_or_is_not_there(project, daemon_of, gateway, 
     assert not gateway.dials, "never around it"
 
 
+@needs("PROXY")
 @pytest.mark.parametrize("url, words", [
     ("http://me:s3cret@proxy:3128", "no user name or password may stand in a URL"),
     ("https://proxy:3128", "must begin with http://"),
@@ -581,6 +582,7 @@ def hosts_of(*addresses):
     return "".join(f"{address} many.test\n" for address in addresses)
 
 
+@needs("RESOLVE")
 def test_refused_addresses_are_passed_at_once(tmp_path):
     with contextlib.closing(Plain("127.0.0.7")) as server:
         begun = time.monotonic()
@@ -590,6 +592,7 @@ def test_refused_addresses_are_passed_at_once(tmp_path):
         assert time.monotonic() - begun < (2 if PLAIN else 30)
 
 
+@needs("RESOLVE")
 def test_silent_addresses_are_overtaken(tmp_path):
     """Four of five say nothing; whatever the order, the fifth is reached, later ones a quarter of a second apart."""
     with contextlib.ExitStack() as stack:
@@ -603,6 +606,7 @@ def test_silent_addresses_are_overtaken(tmp_path):
         assert time.monotonic() - begun < (8 if PLAIN else 60), "two rounds of a quarter of the deadline at most"
 
 
+@needs("RESOLVE")
 def test_when_no_address_answers_the_deadline_strikes(tmp_path):
     with contextlib.ExitStack() as stack:
         port = 0
@@ -616,6 +620,7 @@ def test_when_no_address_answers_the_deadline_strikes(tmp_path):
         assert 9 < time.monotonic() - begun < (15 if PLAIN else 60)
 
 
+@needs("RESOLVE")
 @pytest.mark.parametrize("listens", ["::1", "127.0.0.1"])
 def test_both_families_are_tried(tmp_path, listens):
     try:
@@ -632,6 +637,7 @@ SERVE_ONCE = ("python3 -c \"import socket; s = socket.create_server(('%s', 8080)
               "while [ ! -e %s/up ]; do sleep 0.05; done")
 
 
+@needs("RESOLVE")
 @pytest.mark.parametrize("host, family, setup", [
     ("127.0.0.1", "AF_INET", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up"),
     ("::1", "AF_INET6", "ip link set lo up; ip addr del 127.0.0.1/8 dev lo"),
@@ -644,6 +650,7 @@ def test_hosts_with_one_family_alone(tmp_path, host, family, setup):
     assert code == 1 and "HTTP 418" in words, words
 
 
+@needs("RESOLVE")
 def test_names_are_resolved_anew_at_each_attempt(tmp_path):
     with contextlib.closing(Plain("127.0.0.3")) as server:
         process = in_namespace(tmp_path, "127.0.0.2 moving.test\n", "sh", "-c",
@@ -653,6 +660,7 @@ def test_names_are_resolved_anew_at_each_attempt(tmp_path):
         assert code == 1 and "127.0.0.2" in words and "refused" in words and "HTTP 418" in words
 
 
+@needs("RESOLVE")
 def test_a_name_server_that_says_nothing_has_its_deadline(tmp_path):
     (tmp_path / "resolv").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
     before = (f"mount --bind {tmp_path}/resolv /etc/resolv.conf && ip link set lo up || exit 99\n"

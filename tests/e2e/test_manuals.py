@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from harness import needs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 BASH = ROOT / "port" / "completion" / "charter.bash"
@@ -89,6 +91,7 @@ def test_bash_takes_no_value_for_a_word():
     assert bash("charter", "cancel", "x", "--reason", "") == set()
 
 
+@needs("HELP", "CHECK", "LIMITS", "SALVAGE", "PROXY", "TLS_1_2", "TLS_CRL", "TLS_CLIENT_CERT")
 def test_bash_completes_the_daemon_and_the_gateway():
     text = help_of("charter-daemon")
     listed = set(re.findall(r"^  charter-daemon ([a-z]+)", text, re.M))
@@ -117,6 +120,7 @@ def test_bash_offers_workflows_and_runs(tmp_path):
     assert offered("charter", "status", "r-1", "") == []
 
 
+@needs("HELP", "CHECK", "LIMITS", "SALVAGE", "PROXY", "TLS_1_2", "TLS_CRL", "TLS_CLIENT_CERT")
 def test_zsh_offers_the_options():
     for command in commands():
         assert zsh(f"_charter_command {' '.join(command)!r}") == options_of(help_of("charter", *command)), command
@@ -137,6 +141,7 @@ def test_zsh_offers_the_commands():
         assert set(second[first].split()) == {command[1] for command in names if command[0] == first and len(command) == 2}
 
 
+@needs("HELP", "CHECK", "LIMITS", "SALVAGE", "PROXY", "TLS_1_2", "TLS_CRL", "TLS_CLIENT_CERT")
 @pytest.mark.parametrize("program", PAGES)
 def test_the_man_page_names_every_option(program):
     source = (ROOT / "port" / "man" / PAGES[program]).read_text()

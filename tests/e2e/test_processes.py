@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from harness import Project, command, step, wait_until
+from harness import Project, command, needs, step, wait_until
 
 LOOK = r"""#!/bin/sh
 # Answers with what `with.run`, a line of sh, prints; its exit code is in `code`.
@@ -124,6 +124,7 @@ def test_a_tighter_umask_stays(project, daemon_of):
     assert int(daemon.run().value("one")["said"], 8) == 0o077
 
 
+@needs("USER_NAMES")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 @pytest.mark.parametrize("user", ["nobody", 65534, "12345"])
 def test_another_user(look, project, user):
@@ -136,6 +137,7 @@ def test_another_user(look, project, user):
     assert [value["code"] == 0 for value in values[2:]] == [False] * 4, values
 
 
+@needs("USER_NAMES")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 def test_another_user_writes_its_artifacts(project, daemon_of):
     project.path.parent.chmod(0o755)
@@ -152,6 +154,7 @@ def test_another_user_writes_its_artifacts(project, daemon_of):
     assert one.stat().st_uid == 65534 and stat.S_IMODE((project.path / ".charter" / "journal").stat().st_mode) == 0o700
 
 
+@needs("USER_NAMES")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a daemon of another user")
 def test_only_root_changes_users(places, daemon_of):
     project = Project(os.path.join(places(), "p"))
@@ -181,6 +184,7 @@ def test_only_root_changes_users(places, daemon_of):
         daemon.stop()
 
 
+@needs("CHECK", "USER_NAMES")
 @pytest.mark.parametrize("members, words", [
     ({"user": "no-such-user-here"}, "no such user"), ({"user": "root", "group": "no-such-group-here"}, "no such group"), ({"group": "root"}, "no 'user'"),
     ({"user": -1}, "user"), ({"user": ""}, "user"), ({"limits": {"nice": -5}}, "nice"), ({"limits": {"oom_score": 1001}}, "oom_score"),
@@ -192,6 +196,7 @@ def test_what_is_refused_when_it_is_read(project, members, words):
     assert done.returncode == 3 and words in done.stderr, done
 
 
+@needs("USER_NAMES")
 def test_plan_json_keeps_the_numbers(project, daemon_of):
     project.integration("tool", user="root", group=0, sandbox={"write": ["/srv"]})
     project.workflow("w", [step("one", uses="tool", value=1)])
@@ -204,6 +209,7 @@ def test_plan_json_keeps_the_numbers(project, daemon_of):
     assert daemon.status(run)["status"] == ("succeeded" if os.geteuid() == 0 else "failed")
 
 
+@needs("DESCRIBE")
 @pytest.mark.parametrize("members, code", [({}, 1), ({"sandbox": False}, 0)])
 def test_a_description_is_asked_for_inside_the_same_walls(project, daemon_of, members, code):
     """What runs before a run is accepted has no more rights than what runs in it."""

@@ -94,6 +94,7 @@ RIGHT = [("s", "ab"), ("s", "äöüß"), ("i", -5), ("i", 5), ("n", 0.5), ("n", 
          ("o", {}), ("o", {"deep": [1]}), ("p", "abc-12"), ("q", "aabbcc"), ("e", "x"), ("en", 2)]
 
 
+@needs("PATTERN")
 def test_inputs_against_their_declaration(project, daemon_of):
     project.workflow("w", [step("one", value=1)], inputs=DECLARED)
     daemon = daemon_of(project)

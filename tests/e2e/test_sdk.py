@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE, ROOT, step
+from harness import BUILD, DEADLINE, ROOT, needs, step
 
 ACTOR = BUILD / "integrations" / "actor"
 LIBRARY = BUILD / "libcharter-integration.a"
@@ -421,6 +421,7 @@ def test_arguments_that_it_does_not_know():
 # --- with the daemon -------------------------------------------------------------------------------------------------------------
 
 
+@needs("DESCRIBE")
 def test_with_the_daemon(project, daemon_of):
     project.config["integrations"]["actor"] = {"command": [str(ACTOR)], "describe": True, "config": {"word": "long"}}
     project.write_config()

@@ -76,6 +76,7 @@ def mixed(project, name="mixed"):
 SAID = {"said": ["grüß Gott", {"of": 2**63 - 1, "and": -2**63}, "/"]}
 
 
+@needs("DESCRIBE")
 def test_integrations_in_shell_python_and_on_the_sdk(project, daemon_of):
     mixed(project)
     run = daemon_of(project).run("mixed")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import RpcError, step
+from harness import MESSAGE, RpcError, needs, step
 from workflows import cancel, gate, one, question, seconds, start_waiting, submit, types
 
 BY = f"uid:{os.getuid()}"
@@ -46,6 +46,7 @@ def test_an_input_step_from_beginning_to_end(project, daemon_of):
     assert run.value("two") == [answers, False]
 
 
+@needs("PATTERN")
 @pytest.mark.parametrize("declared,good,bad", [
     ({"type": "string"}, ["", "x", "ü\u0000\n"], [1, None, True, [], {}]),
     ({"type": "integer"}, [0, -3, 9223372036854775807], [1.5, "1", 9223372036854775808, None]),
@@ -104,7 +105,7 @@ def test_required_unknown_and_defaults(project, daemon_of):
 @pytest.mark.parametrize("params,path", [
     ({}, "answers"), ({"answers": []}, "answers"), ({"answers": "x"}, "answers"), ({"answers": None}, "answers"),
     ({"answers": {}, "step_id": 1}, "step_id"), ({"answers": {}, "actor": {}}, "actor"),
-    ({"answers": {"recipient": "x" * 33000}}, "answers")])
+    ({"answers": {"recipient": "x" * (MESSAGE // 2 + 232)}}, "answers")])
 def test_params_that_do_not_fit(project, daemon_of, params, path):
     asking(project)
     daemon = daemon_of(project)
@@ -112,7 +113,7 @@ def test_params_that_do_not_fit(project, daemon_of, params, path):
     error = daemon.refused("run.submit_input", {"run_id": run_id, **params})
     assert error.code in (-32602, -32006) and error.data["path"] == path
     assert daemon.status(run_id)["status"] == "waiting"
-    submit(daemon, run_id, {"recipient": "x" * 30000})
+    submit(daemon, run_id, {"recipient": "x" * (MESSAGE // 2 - 2768)})
     assert daemon.end_of(run_id).status == "succeeded"
 
 

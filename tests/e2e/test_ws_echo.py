@@ -18,6 +18,8 @@ import time
 
 import pytest
 
+from harness import needs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
 ECHO = BUILD / "ws-echo"
@@ -198,6 +200,7 @@ def echoed(server, opcode, payload):
 # --- 1, 9, 10: lengths ----------------------------------------------------------------------------------------------
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("opcode, fill", [(TEXT, b"*"), (BINARY, b"\xfe")], ids=["text", "binary"])
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65535, 65536])
 def test_1_framing(opcode, fill, size):
@@ -207,6 +210,7 @@ def test_1_framing(opcode, fill, size):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_1_framing_of_all_lengths_on_one_connection():
     with Server("1-all") as server:
         for size in [*range(0, 300), 4080, 4095, 4096, 4097, 8191, 8192, 8193, 65534, 65537]:
@@ -217,6 +221,7 @@ def test_1_framing_of_all_lengths_on_one_connection():
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("chop", [997, 1])
 def test_1_header_and_payload_in_pieces(chop):
     size = 65536 if chop > 1 else 700
@@ -226,6 +231,7 @@ def test_1_header_and_payload_in_pieces(chop):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("size", [64 << 10, 256 << 10, 1 << 20, 4 << 20])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY], ids=["text", "binary"])
 def test_9_large_messages(opcode, size):
