@@ -18,7 +18,7 @@ struct link_options {
         *urls[LINK_URLS];   /* as the token file's name, good for the call that is given them */
     size_t url_count;       /* 0: no gateway, the link stays off */
     const char *token_file; /* NULL for none */
-    const struct proxy_options *proxy; /* these live as long as the link; NULL: all zeros */
+    const struct proxy_options *proxy; /* both live as long as the link */
     const struct tls_options *tls;
     int64_t backoff_initial_ms; /* 0: the contract's 1 s */
     int64_t

@@ -146,15 +146,14 @@ static void peer_end(struct rpc_peer *peer, bool ok)
 
 static void take_options(struct link *link, const struct link_options *options)
 {
-    static const struct proxy_options no_proxy;
-    static const struct tls_options no_tls;
     struct link_settings *settings = &link->options;
     const char *token = options->token_file != NULL ? options->token_file : "";
 
-    if (options->tls != NULL && options->tls != settings->tls)
+    ASSERT(options->proxy != NULL && options->tls != NULL);
+    if (options->tls != settings->tls)
         tls_forget(&link->tls);
-    settings->proxy = options->proxy != NULL ? options->proxy : &no_proxy;
-    settings->tls = options->tls != NULL ? options->tls : &no_tls;
+    settings->proxy = options->proxy;
+    settings->tls = options->tls;
     (void)str_copy(str_of(token), settings->token_file, sizeof settings->token_file);
     settings->url_count = options->url_count;
     for (size_t i = 0; i < options->url_count; i++)

@@ -168,7 +168,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .on_paused = on_paused,
                                           .on_final = on_final,
                                           .dispatcher = &dispatcher};
-    static struct link_options options;
+    static const struct proxy_options no_proxy;
+    static const struct tls_options no_tls;
+    static struct link_options options = {.proxy = &no_proxy, .tls = &no_tls};
     struct transport transport = {
         .recv = take, .send = give, .recv_wants = PORT_READABLE, .send_wants = PORT_WRITABLE};
     struct str rest = str_range((const char *)data, size), line;

@@ -387,7 +387,12 @@ static void start(void)
 static int setup(void **state)
 {
     memset(&t, 0, sizeof t);
+    static const struct proxy_options no_proxy;
+    static const struct tls_options no_tls;
+
     memset(&options, 0, sizeof options);
+    options.proxy = &no_proxy;
+    options.tls = &no_tls;
     if (rig_setup(state) != 0)
         return -1;
     assert_int_equal(rig_open(), OK);
