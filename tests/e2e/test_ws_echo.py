@@ -242,6 +242,7 @@ def test_9_large_messages(opcode, size):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_9_sixteen_mebibytes():
     with Server("9-16M") as server:
         payload = bytes(16 << 20)
@@ -250,6 +251,7 @@ def test_9_sixteen_mebibytes():
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("size", [64, 1024, 16384, 1 << 20])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY], ids=["text", "binary"])
 def test_9_a_large_message_in_fragments(opcode, size):
@@ -261,6 +263,7 @@ def test_9_a_large_message_in_fragments(opcode, size):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("chop", [64, 512, 2048])
 def test_9_a_large_message_in_small_writes(chop):
     with Server(f"9-chop-{chop}") as server:
@@ -270,6 +273,7 @@ def test_9_a_large_message_in_small_writes(chop):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("size", [0, 16, 1024, 16384])
 def test_9_a_hundred_messages_in_turn(size):
     with Server(f"9-turns-{size}") as server:
@@ -279,6 +283,7 @@ def test_9_a_hundred_messages_in_turn(size):
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 def test_9_many_messages_at_once_come_back_in_order():
     with Server("9-burst") as server:
         server.send(b"".join(frame(TEXT, f"message {number}") for number in range(2000)))
@@ -287,6 +292,7 @@ def test_9_many_messages_at_once_come_back_in_order():
         server.close_cleanly()
 
 
+@needs(MESSAGE_BYTES=65536)
 @pytest.mark.parametrize("size", [1300, 7])
 def test_10_automatic_fragments(size):
     with Server(f"10-{size}") as server:
