@@ -174,8 +174,12 @@ struct engine_scratch {
     char value[LIMIT_MESSAGE];                   /* a resolved string, a secret */
     char environment[32768];                     /* of a child that is being started */
     char condition[4096];                        /* the text of an `if` */
-    char chunk[16384];                           /* plan lines, templates' texts */
-    char chunk_out[16384], chunk_err[16384];     /* what integrations write */
+    char path[2 * LIMIT_PATH];                   /* of a file that is about to be opened */
+    char file[4096];                             /* of an artifact, on its way into a request */
+    char secret[LIMIT_TOKEN];                    /* that a template names */
+    char learnt[LIMIT_TOKEN], learnt_words[LIMIT_TEXT]; /* one that the mask learns */
+    char chunk[16384];                                  /* plan lines, templates' texts */
+    char chunk_out[16384], chunk_err[16384];            /* what integrations write */
 };
 
 struct engine_metrics {

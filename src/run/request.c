@@ -103,8 +103,9 @@ static enum err add_file(const struct scope *scope, struct request_sink *sink,
                          const struct artifact *artifact)
 {
     bool is_text = strcmp(artifact->media_type, "application/json") != 0;
-    char path[2 * LIMIT_PATH], bytes[4096];
-    struct out out = OUT_ON(path);
+    struct engine_scratch *scratch = &scope->engine->scratch;
+    char *bytes = scratch->file;
+    struct out out = OUT_ON(scratch->path);
     int64_t offset = 0;
     size_t got;
     int fd;
@@ -122,7 +123,7 @@ static enum err add_file(const struct scope *scope, struct request_sink *sink,
         offset = (int64_t)(sink->skip - sink->at);
     sink->at += (uint64_t)offset;
     while (offset < artifact->bytes && !sink_is_done(sink)) {
-        err = port_read_at(fd, bytes, sizeof bytes, offset, &got);
+        err = port_read_at(fd, bytes, sizeof scratch->file, offset, &got);
         if (err != OK || got == 0) {
             err = unreadable(scope, artifact, err != OK ? port_last_error() : "it is too short");
             break;

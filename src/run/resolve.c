@@ -144,7 +144,7 @@ static enum err resolve_secret(const struct scope *scope, struct template_path *
     struct str config = str_range(engine->project->config, engine->project->config_size), secrets,
                secret;
     struct template_step step;
-    char text[LIMIT_TOKEN];
+    char *text = engine->scratch.secret;
     struct str value;
 
     if (!scope->secrets)
@@ -153,13 +153,13 @@ static enum err resolve_secret(const struct scope *scope, struct template_path *
         !json_member(config, "secrets", &secrets) ||
         !json_member_named(secrets, step.name, &secret))
         return missing(scope, whole, "charter.yml declares no such secret");
-    enum err err = engine_secret(engine, secret, text, sizeof text, &value, scope->reason);
+    enum err err = engine_secret(engine, secret, text, LIMIT_TOKEN, &value, scope->reason);
     if (err != OK)
         return err;
     struct out out = OUT_ON(engine->scratch.value);
     struct json_writer w = json_writer(&out);
     json_string(&w, value);
-    port_wipe(text, sizeof text);
+    port_wipe(text, LIMIT_TOKEN);
     resolved->raw = out_view(&out);
     return out.overflow ? ERR_FULL : OK;
 }

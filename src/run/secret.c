@@ -18,7 +18,7 @@ static enum err refuse(enum err err, char *reason, const char *what, const char 
 static enum err read_value(struct engine *engine, struct str declaration, char *text, size_t size,
                            struct str *value, char *reason)
 {
-    char name[LIMIT_PATH], path[2 * LIMIT_PATH];
+    char name[LIMIT_PATH], *path = engine->scratch.path;
     const char *what = "file";
     size_t got = 0;
 
@@ -33,7 +33,7 @@ static enum err read_value(struct engine *engine, struct str declaration, char *
             return refuse(ERR_NOT_FOUND, reason, what, name, "is too long");
     } else {
         source_text(declaration, "file", name, sizeof name);
-        struct out out = OUT_ON(path);
+        struct out out = out_on(path, sizeof engine->scratch.path);
         out_format(&out, "%s%s%s", name[0] == '/' ? "" : engine->project->root,
                    name[0] == '/' ? "" : "/", name);
         enum err err = port_read_regular_file(out_cstr(&out), text, size, &got);
@@ -54,13 +54,13 @@ static enum err read_value(struct engine *engine, struct str declaration, char *
 static enum err learn_all(struct engine *engine, struct str declared, char reason[LIMIT_TEXT])
 {
     struct json_walk walk = json_walk(declared);
-    char text[LIMIT_TOKEN], words[LIMIT_TEXT];
+    char *text = engine->scratch.learnt, *words = engine->scratch.learnt_words;
     struct str name, declaration, value;
     enum err result = OK;
 
     while (result != ERR_FULL && json_walk_next(&walk, &name, &declaration)) {
         /* What cannot be read now may be there when a process needs it; what cannot be hidden is refused at once. */
-        enum err err = read_value(engine, declaration, text, sizeof text, &value, words);
+        enum err err = read_value(engine, declaration, text, LIMIT_TOKEN, &value, words);
         if (err == OK)
             err = mask_learn(&engine->mask, value);
         if (err == ERR_INVALID)
@@ -68,7 +68,7 @@ static enum err learn_all(struct engine *engine, struct str declared, char reaso
         if (err == ERR_INVALID || err == ERR_FULL)
             result = err;
     }
-    port_wipe(text, sizeof text);
+    port_wipe(text, LIMIT_TOKEN);
     return result;
 }
 
