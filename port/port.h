@@ -330,7 +330,12 @@ enum err port_pipe_write(int fd, struct str bytes);
 enum err port_pipe_wait(int in, int fd, unsigned wanted, int64_t timeout_ms, bool *in_ready,
                         bool *fd_ready);
 
-/* --- memory (memory.c, wipe.c) --------------------------------------------------------------- */
+/* --- memory (memory.c, wipe.c), wear of the disk (wear.c) ------------------------------------ */
+
+/* From now on port_write_at(), port_sync() and port_sync_directory() count, ours and those of helpers that are forked later. */
+void port_wear_begin(void);
+/* Bytes that were written into files since, and calls that waited for the disk; false: nothing is counted. */
+bool port_wear(uint64_t *bytes, uint64_t *syncs);
 
 /* Tells the system that whole pages inside [p, p+n) need not be kept: they read as zeros or as
  * before.  Only for buffers without initial contents that are logically empty. */

@@ -86,14 +86,16 @@ enum err port_write_at(int fd, struct str bytes, int64_t offset, size_t *put)
     *put = 0;
     while (*put < bytes.n) {
         ssize_t count = pwrite(fd, bytes.p + *put, bytes.n - *put, (off_t)(offset + (int64_t)*put));
-        if (count > 0)
+        if (count > 0) {
             *put += (size_t)count;
-        else if (count == 0)
+            port_wear_wrote((size_t)count);
+        } else if (count == 0) {
             return port_fail_with(ENOSPC);
-        else if (errno == EFBIG) /* no room by a limit: RLIMIT_FSIZE */
+        } else if (errno == EFBIG) { /* no room by a limit: RLIMIT_FSIZE */
             return port_fail_text(ERR_NO_SPACE, "the file may not grow");
-        else if (errno != EINTR)
+        } else if (errno != EINTR) {
             return port_fail();
+        }
     }
     return OK;
 }
@@ -102,6 +104,7 @@ enum err port_sync(int fd)
 {
     int failed;
 
+    port_wear_synced();
     do
         failed = fdatasync(fd);
     while (failed && errno == EINTR);
@@ -115,6 +118,7 @@ enum err port_sync_directory(const char *path)
 
     if (fd == -1)
         return port_fail();
+    port_wear_synced();
     while (fsync(fd) == -1) {
         if (errno == EINTR)
             continue;

@@ -55,4 +55,8 @@ enum err port_urandom(void *bytes, size_t n);
 /* linux/begin.c: the stack of a child that has become another program, for linux/memory.c. */
 void port_release_child_stack(void);
 
+/* wear.c: what file.c tells it. */
+void port_wear_wrote(size_t n);
+void port_wear_synced(void);
+
 #endif

@@ -374,7 +374,8 @@ static const char *pressure_text(struct str pressure)
 
 void cli_show_daemon(struct cli *cli, struct str result)
 {
-    struct str runs = member(result, "runs"), journal = member(result, "journal");
+    struct str runs = member(result, "runs"), journal = member(result, "journal"),
+               disk = member(result, "disk");
     char text[32];
     struct out out = OUT_ON(text);
     int64_t uptime_s;
@@ -397,4 +398,11 @@ void cli_show_daemon(struct cli *cli, struct str result)
     put(cli, member(journal, "last_seq"));
     cli_screen_put(&cli->screen, pressure_text(member(journal, "pressure")));
     cli_screen_put(&cli->screen, "\n");
+    if (disk.n == 0)
+        return; /* a daemon that does not count */
+    cli_screen_column(&cli->screen, STR("disk"), NAME_COLUMNS);
+    put(cli, member(disk, "bytes_written"));
+    cli_screen_put(&cli->screen, " bytes written, ");
+    put(cli, member(disk, "syncs"));
+    cli_screen_put(&cli->screen, " syncs since its start\n");
 }

@@ -300,6 +300,8 @@ bool daemon_start(struct daemon *daemon)
     daemon->stop_at_ms = -1;
     notify_start(&daemon->notify, port_environment("NOTIFY_SOCKET"),
                  port_environment("WATCHDOG_USEC"), port_environment("WATCHDOG_PID"), port_pid());
+    if (BUILT_IN(CONFIG_METRICS))
+        port_wear_begin();
     if (port_signals_start() != OK)
         return storage_failed(daemon, "signals", "");
     loop_start(&daemon->loop);

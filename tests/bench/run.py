@@ -223,11 +223,20 @@ def bench_wear(base):
             "the events themselves, one sync for all.")
     write = re.compile(r"^\d+ +(?:write|pwrite64|writev)\(\d+<([^>]*)>.* = (\d+)$")
     with Daemon(project) as daemon:
+        time.sleep(2)
+        before = daemon.status().get("disk")
+        if before is not None:  # the daemon's own count, its helpers' included
+            idle_s = 10
+            time.sleep(idle_s)
+            after = daemon.status()["disk"]
+            row("an hour of idling: bytes", (after["bytes_written"] - before["bytes_written"]) * 3600 / idle_s, "B")
+            row("    syncs", (after["syncs"] - before["syncs"]) * 3600 / idle_s, "")
         daemon.follow("noop", 1)
         for name, what in (("noop", "a run of one step"), ("three", "a run of three steps"), ("talk", "a run that logs 1,000 lines")):
             samples = []
             for _ in range(ROUNDS):
                 followed = []
+                disk = daemon.status().get("disk", {"bytes_written": 0, "syncs": 0})
                 lines = traced(daemon, base / "trace", ["-f", "-y", "-s0", "-e", "trace=write,pwrite64,writev,fsync,fdatasync"],
                                lambda: followed.append(daemon.follow(name, 1)))
                 if lines is None:
@@ -236,11 +245,14 @@ def bench_wear(base):
                 size = sum(int(match.group(2)) for match in found if match and str(project.path) in match.group(1))
                 syncs = sum(1 for line in lines if re.match(r"^\d+ +f(data)?sync\(", line))
                 _, events, told, _ = followed[0]
-                samples.append((size, syncs, events, told))
-            size, syncs, events, told = median_of(samples)
+                counted = daemon.status().get("disk", {"bytes_written": 0, "syncs": 0})
+                samples.append((size, syncs, events, told, counted["bytes_written"] - disk["bytes_written"], counted["syncs"] - disk["syncs"]))
+            size, syncs, events, told, counted, counted_syncs = median_of(samples)
             row(f"{what}: bytes", size, "B", told, f"{events:.0f} events as the subscriber gets them")
             row("    syncs", syncs, "", 1.0, "one")
             row("    bytes an event", size / events, "B")
+            row("    as daemon.status counts: bytes", counted, "B")
+            row("    syncs", counted_syncs, "")
 
 
 def bench_handoff(base):

@@ -1,0 +1,61 @@
+/* Owns the count of what reaches the disk: bytes written into files and calls that wait until they are there.  The numbers stand in memory that
+ * forked helpers share, so that what they write counts like our own.  Before port_wear_begin() nothing is counted. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, which every system has and POSIX has not */
+#include "internal.h"
+
+#include <sys/mman.h>
+
+/* Halves, as processors of 32 bits have no atomic addition of 64. */
+struct counter {
+    uint32_t low, high;
+};
+
+static struct counters {
+    struct counter bytes, syncs;
+} * counters;
+
+static void add(struct counter *counter, uint32_t n)
+{
+    uint32_t before = __atomic_fetch_add(&counter->low, n, __ATOMIC_SEQ_CST);
+    if (before > UINT32_MAX - n)
+        __atomic_fetch_add(&counter->high, 1, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t value_of(const struct counter *counter)
+{
+    uint32_t low, high;
+
+    do {
+        high = __atomic_load_n(&counter->high, __ATOMIC_SEQ_CST);
+        low = __atomic_load_n(&counter->low, __ATOMIC_SEQ_CST);
+    } while (high != __atomic_load_n(&counter->high, __ATOMIC_SEQ_CST));
+    return (uint64_t)high << 32 | low;
+}
+
+void port_wear_begin(void)
+{
+    void *page =
+        mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (page != MAP_FAILED)
+        counters = page;
+}
+
+void port_wear_wrote(size_t n)
+{
+    if (counters != NULL)
+        add(&counters->bytes, (uint32_t)n);
+}
+
+void port_wear_synced(void)
+{
+    if (counters != NULL)
+        add(&counters->syncs, 1);
+}
+
+bool port_wear(uint64_t *bytes, uint64_t *syncs)
+{
+    *bytes = counters == NULL ? 0 : value_of(&counters->bytes);
+    *syncs = counters == NULL ? 0 : value_of(&counters->syncs);
+    return counters != NULL;
+}

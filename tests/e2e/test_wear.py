@@ -1,0 +1,56 @@
+"""What the daemon writes to the disk, by its own count: nothing where nothing happens, and all of it where something does."""
+
+import re
+import subprocess
+
+import pytest
+
+from harness import BUILD, DEADLINE, clean_environment, step, wait_until
+
+
+def disk_of(daemon):
+    disk = daemon.call("daemon.status").get("disk")
+    if disk is None:
+        pytest.skip("METRICS is not built in")
+    return disk
+
+
+def files_of(project):
+    """Bytes in the files that runs and the journal are made of; what is reserved and empty is none."""
+    return sum(len(path.read_bytes().rstrip(b"\0")) for folder in ("journal", "runs") for path in (project.path / ".charter" / folder).rglob("*")
+               if path.is_file())
+
+
+def test_an_idle_daemon_writes_nothing(project, daemon_of):
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project)
+    daemon.run("w")
+    journal = project.path / ".charter" / "journal"
+    up = daemon.call("daemon.status")["uptime_s"]
+    wait_until(lambda: daemon.call("daemon.status")["uptime_s"] >= up + 3, "what may wait for company has been written")
+    before, files = disk_of(daemon), {path: path.stat().st_mtime_ns for path in journal.iterdir()}
+    begun = daemon.call("daemon.status")["uptime_s"]
+    wait_until(lambda: daemon.call("daemon.status")["uptime_s"] >= begun + 5, "five seconds")
+    assert disk_of(daemon) == before, "questions about it cost nothing either"
+    assert {path: path.stat().st_mtime_ns for path in journal.iterdir()} == files
+
+
+def test_what_runs_write_is_counted_with_what_helpers_do(project, daemon_of):
+    big = "x" * 40_000  # becomes an artifact, which a helper writes
+    project.workflow("small", [step("one", value=1)])
+    project.workflow("large", [step("one", value=big)])
+    daemon = daemon_of(project)
+    daemon.run("small")
+    before, held = disk_of(daemon), files_of(project)
+    daemon.run("small")
+    small = disk_of(daemon)
+    assert small["bytes_written"] - before["bytes_written"] >= files_of(project) - held > 0
+    assert 2 <= small["syncs"] - before["syncs"] <= 12, "plan.json, its folders, the events"
+    assert daemon.run("large").status == "succeeded"
+    large = disk_of(daemon)
+    assert large["bytes_written"] - small["bytes_written"] > len(big)
+    charter = BUILD / "charter"
+    if charter.exists():
+        shown = subprocess.run([charter, "daemon", "status", "--project-path", str(project.path)], capture_output=True, text=True,
+                               timeout=DEADLINE, check=True, env=clean_environment()).stdout
+        assert re.search(r"^disk +\d+ bytes written, \d+ syncs since its start$", shown, re.M), shown
