@@ -581,7 +581,7 @@ packages: ## tests of the packages, for Debian in a machine of their own; needs 
 
 # --- style and rules -----------------------------------------------------------------------
 
-.PHONY: lint format size size-accept stack
+.PHONY: lint format size size-accept size-static stack
 lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	@$(setup) build test lint
 	+@$(sub) deps
@@ -591,9 +591,14 @@ size: all ## bytes of rooms and programs, against those that were accepted
 	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare $(B)
 size-accept: all ## accept them
 	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare --accept $(B)
+	@[ ! -x $(B)/musl-x86_64/charter-daemon ] || tests/size/static --accept $(B)
 stack: ## the largest frames of functions, and the deepest way down from one turn of the daemon's loop
 	+@$(sub) B=$(B)/stack DEPS_DIR=$(abspath $(DEPS_DIR)) CC=gcc CFLAGS='-Os -g -fcallgraph-info=su' all >/dev/null
 	@tests/lint/recursion --stack $(B)/stack/obj/src $(B)/stack/obj/port
+size-static: ## the static programs of the profiles default and tiny, and the daemon's idle memory
+	+@$(sub) musl >/dev/null
+	+@$(sub) musl PROFILE=tiny >/dev/null
+	@$(TESTS) tap --result $(RESULTS)/size-static -- tests/size/static $(B)
 format: ## put every C file into the form of .clang-format
 	$(Q)clang-format -i $$(find src port include tests -name '*.[ch]')
 

@@ -20,12 +20,13 @@
 #endif
 #endif
 
-/* One child at a time stands on it; ours would be the deeper for it by all of that. */
-static _Alignas(4096) char child_stack[STACK_BYTES];
+/* One child at a time stands on it; ours would be the deeper for it by all of that.  Common, because the linker puts such things behind all
+ * others: in between them it would keep small ones apart that now share a page. */
+char port_child_stack[STACK_BYTES] __attribute__((common, aligned(64)));
 
 void port_release_child_stack(void)
 {
-    port_release(child_stack, sizeof child_stack);
+    port_release(port_child_stack, sizeof port_child_stack);
 }
 
 struct entry {
@@ -49,7 +50,7 @@ int64_t port_begin(void (*become)(void *context), void *context)
         enter(&entry);
     return (int64_t)pid;
 #else
-    return (int64_t)clone(enter, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
-                          &entry);
+    return (int64_t)clone(enter, port_child_stack + sizeof port_child_stack,
+                          CLONE_VM | CLONE_VFORK | SIGCHLD, &entry);
 #endif
 }

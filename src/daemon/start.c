@@ -323,7 +323,9 @@ bool daemon_start(struct daemon *daemon)
         log_warning("daemon",
                     ".charter/bridge.py cannot be written: %s; Python integrations may fail",
                     port_last_error());
-    kill_left_overs(daemon);
+    /* A stop that was told left nobody, where orphans come to us; and looking at every process of a machine takes longer than all the rest. */
+    if (daemon->crashed || daemon->options.salvage || !port_become_subreaper())
+        kill_left_overs(daemon);
     lacks_find(daemon);
 
     const char *reason = start_reason(daemon);
