@@ -34,9 +34,10 @@ static uint64_t value_of(const struct counter *counter)
 
 void port_wear_begin(void)
 {
+    const int access = PROT_READ | PROT_WRITE, kind = MAP_SHARED | MAP_ANONYMOUS;
+    /* Without a file there is no descriptor. */
     // cppcheck-suppress invalidFunctionArg
-    void *page =
-        mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *page = mmap(NULL, sizeof *counters, access, kind, -1, 0);
 
     if (page != MAP_FAILED)
         counters = page;
