@@ -565,7 +565,8 @@ install-systemd: ## units and users for systemd, to DESTDIR; they start the prog
 .PHONY: deb
 deb: ## .deb packages of this machine's architecture, in build/deb
 	@$(setup) build deb
-	+@$(sub) deps-fetch
+	@mkdir -p $(B)/deb
+	$(Q)DEPS_CACHE='$(DEPS_CACHE)' port/deps/fetch $(B)/deb/archives mbedtls wslay jsmn libyaml # into the cache
 	$(Q)DEPS_CACHE='$(abspath $(DEPS_CACHE))' port/debian/build-deb $(B)/deb $(VERSION)
 	@ls $(B)/deb/*.deb
 
