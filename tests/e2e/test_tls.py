@@ -13,7 +13,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import BUILD, PLAIN, wait_until  # noqa: E402
+from harness import BUILD, PLAIN, needs, wait_until  # noqa: E402
 from peers.tls_server import listener, reset  # noqa: E402
 
 PROBE = BUILD / "tls-probe"
@@ -24,7 +24,8 @@ def has_tls():
     return PROBE.exists() and (not config.exists() or "#define CONFIG_TLS 1" in config.read_text())
 
 
-pytestmark = pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
+pytestmark = [pytest.mark.skipif(not has_tls(), reason="TLS is not built in"),
+              needs("TLS_1_2", "TLS_RSA", "TLS_CHACHA20", "TLS_CRL", "TLS_CLIENT_CERT", "TLS_RESUME")]
 
 
 def run_probe(zoo, port, *flags, host="localhost", environment=None):

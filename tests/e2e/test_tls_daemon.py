@@ -15,12 +15,13 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import BUILD, DEADLINE, PLAIN, command, clean_environment, step, wait_until  # noqa: E402
+from harness import BUILD, DEADLINE, PLAIN, clean_environment, command, needs, step, wait_until  # noqa: E402
 from peers.gateway import Gateway  # noqa: E402
 from peers.tls_server import listener  # noqa: E402
 from test_tls import has_tls  # noqa: E402
 
-pytestmark = pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
+pytestmark = [pytest.mark.skipif(not has_tls(), reason="TLS is not built in"),
+              needs("TLS_1_2", "TLS_RSA", "TLS_CHACHA20", "TLS_CRL", "TLS_CLIENT_CERT", "TLS_RESUME")]
 
 
 def environment(**more):
