@@ -288,6 +288,16 @@ static bool make_path_absolute(char path[LIMIT_PATH], const char *flag)
     return true;
 }
 
+/* Apart, so that its buffer is on the stack of those alone who need it. */
+static __attribute__((noinline)) bool complain_of_path(const char *given)
+{
+    char bytes[2 * LIMIT_PATH];
+    struct out out = OUT_ON(bytes);
+
+    out_format(&out, "%s: %s", given, port_last_error());
+    return complain("--project-path", out_cstr(&out));
+}
+
 static bool make_absolute(struct options *options)
 {
     char given[LIMIT_PATH];
@@ -295,10 +305,7 @@ static bool make_absolute(struct options *options)
     memcpy(given, options->project_path, sizeof given);
     if (port_real_path(given[0] == '\0' ? "." : given, options->project_path,
                        sizeof options->project_path) != OK) {
-        char bytes[2 * LIMIT_PATH];
-        struct out out = OUT_ON(bytes);
-        out_format(&out, "%s: %s", given, port_last_error());
-        return complain("--project-path", out_cstr(&out));
+        return complain_of_path(given);
     }
     return make_path_absolute(options->token_file, "--token-file") &&
            make_path_absolute(options->proxy.credentials_file, "--proxy-credentials-file");
