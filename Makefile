@@ -354,7 +354,7 @@ $(FUZZ_PROGRAMS): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(ca
 # libcharter-integration.a brings what it stands on along. There all names that are not charter_'s
 # own are renamed, so that none can meet one of an author's program: the first build of each source,
 # which the programs use, says which names there are. C99, as the header promises.
-SDK_SRC := $(wildcard src/sdk/*.c) $(addprefix src/base/,assert.c format.c out.c str.c time.c) \
+SDK_SRC := $(wildcard src/sdk/*.c) $(addprefix src/base/,assert.c out.c str.c time.c) \
 	$(filter-out %/read.c %/scan.c %/schema.c,$(wildcard src/json/*.c)) \
 	$(addprefix src/rpc/,envelope.c exchange.c line.c) $(filter %/pipe.c %/clock.c %/stderr.c,$(PORT_SRC))
 SDK_LIB := $(B)/libcharter-integration.a

@@ -1,5 +1,5 @@
-/* printf's conversions that messages for people need, into a bounded writer: d, i, u, x, X, c, s and %, with width,
- * precision of texts, the flags '-' and '0', and the lengths h, hh, l, ll, j, z.  Libc's own would bring
+/* printf's conversions that messages for people need, into a bounded writer: d, u, x, X, c, s and %, with width,
+ * precision of texts, the flags '-' and '0', and the lengths l, ll and, of what has no sign, z.  Libc's own would bring
  * floating point and wide characters along, 10 KiB of text and 8 KiB of stack in musl, into programs that print
  * neither.  Invariant: what does not fit is cut where the buffer ends, and `overflow` tells of it. */
 #include "base/assert.h"
@@ -12,7 +12,7 @@ struct conversion {
     bool left, zero;
     int width;     /* the least number of bytes */
     int precision; /* the most bytes of a text; -1: all of them */
-    enum { LENGTH_INT, LENGTH_LONG, LENGTH_LONG_LONG, LENGTH_MAX, LENGTH_SIZE } length;
+    enum { LENGTH_INT, LENGTH_LONG, LENGTH_LONG_LONG, LENGTH_SIZE } length;
     char letter;
 };
 
@@ -102,11 +102,9 @@ static struct conversion read_conversion(const char **format, struct arguments *
     for (;; ++*format) {
         if (**format == 'l')
             how.length = how.length == LENGTH_LONG ? LENGTH_LONG_LONG : LENGTH_LONG;
-        else if (**format == 'j')
-            how.length = LENGTH_MAX;
         else if (**format == 'z')
             how.length = LENGTH_SIZE;
-        else if (**format != 'h') /* shorter ones are passed as int */
+        else
             break;
     }
     how.letter = **format;
@@ -115,35 +113,23 @@ static struct conversion read_conversion(const char **format, struct arguments *
     return how;
 }
 
-static uintmax_t take_unsigned(const struct conversion *how, struct arguments *args)
+/* The bits of the next number, its sign extended. */
+static uintmax_t take(const struct conversion *how, struct arguments *args)
 {
+    bool is_signed = how->letter == 'd';
+    unsigned long value;
+
     switch (how->length) {
     case LENGTH_LONG:
-        return va_arg(args->list, unsigned long);
+        value = va_arg(args->list, unsigned long);
+        return is_signed ? (uintmax_t)(long)value : value;
     case LENGTH_LONG_LONG:
         return va_arg(args->list, unsigned long long);
-    case LENGTH_MAX:
-        return va_arg(args->list, uintmax_t);
     case LENGTH_SIZE:
         return va_arg(args->list, size_t);
     default:
-        return va_arg(args->list, unsigned);
-    }
-}
-
-static intmax_t take_signed(const struct conversion *how, struct arguments *args)
-{
-    switch (how->length) {
-    case LENGTH_LONG:
-        return va_arg(args->list, long);
-    case LENGTH_LONG_LONG:
-        return va_arg(args->list, long long);
-    case LENGTH_MAX:
-        return va_arg(args->list, intmax_t);
-    case LENGTH_SIZE:
-        return va_arg(args->list, ptrdiff_t);
-    default:
-        return va_arg(args->list, int);
+        value = va_arg(args->list, unsigned);
+        return is_signed ? (uintmax_t)(int)value : value;
     }
 }
 
@@ -159,7 +145,8 @@ static void put_text(struct out *out, const struct conversion *how, const char *
 
 static void convert(struct out *out, const struct conversion *how, struct arguments *args)
 {
-    intmax_t value;
+    uintmax_t value;
+    bool negative;
     char c;
 
     switch (how->letter) {
@@ -167,14 +154,12 @@ static void convert(struct out *out, const struct conversion *how, struct argume
         put_text(out, how, va_arg(args->list, const char *));
         break;
     case 'd':
-    case 'i':
-        value = take_signed(how, args);
-        put_number(out, how, value < 0, value < 0 ? 0 - (uintmax_t)value : (uintmax_t)value);
-        break;
     case 'u':
     case 'x':
     case 'X':
-        put_number(out, how, false, take_unsigned(how, args));
+        value = take(how, args);
+        negative = how->letter == 'd' && value > INTMAX_MAX;
+        put_number(out, how, negative, negative ? 0 - value : value);
         break;
     case 'c':
         c = (char)va_arg(args->list, int);

@@ -12,4 +12,7 @@
 #endif
 #endif
 
+/* What other rooms print messages with, see sdk/format.c. */
+#define out_vformat_cut sdk_vformat_cut
+
 #endif

@@ -6,16 +6,6 @@
 #include "port.h"
 
 #include <stdarg.h>
-#include <stdio.h>
-
-/* With all that the author's libc can print. */
-static void format_cut(struct out *out, const char *format, va_list args)
-{
-    int wanted = vsnprintf(out->p, out->cap, format, args);
-
-    out->n = wanted < 0 ? 0 : (size_t)wanted < out->cap ? (size_t)wanted : out->cap - 1;
-    out->n = utf8_cut(out_view(out));
-}
 
 static void set_failure(struct charter_ctx *ctx, int code, bool no_retry, const char *format,
                         va_list args)
@@ -28,7 +18,8 @@ static void set_failure(struct charter_ctx *ctx, int code, bool no_retry, const 
     ctx->error.code = code;
     ctx->error.no_retry = no_retry;
     ctx->error.path[0] = '\0';
-    format_cut(&out, format, args);
+    sdk_vformat_cut(&out, format, args);
+    out.n = utf8_cut(out_view(&out));
     out_cstr(&out);
 }
 
@@ -165,8 +156,9 @@ void charter_log(struct charter_ctx *ctx, enum charter_log_level level, const ch
     va_list args;
 
     va_start(args, format);
-    format_cut(&message, format, args);
+    sdk_vformat_cut(&message, format, args);
     va_end(args);
+    message.n = utf8_cut(out_view(&message));
     if (ctx->phase == SDK_IDLE)
         return;
     struct json_writer w = rpc_begin_notification(&out, CHARTER_METHOD_LOG);

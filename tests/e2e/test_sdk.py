@@ -511,7 +511,7 @@ def test_the_library_is_small_on_arm(tmp_path):
     objects = []
     for source in members:
         objects.append(tmp_path / (source.replace("/", "_") + ".o"))
-        subprocess.run([ARM, "-std=c99", "-Os", "-D_POSIX_C_SOURCE=200809L", "-ffunction-sections", "-fdata-sections", "-include", ROOT / "src/sdk/c99.h", "-include", config,
+        subprocess.run([ARM, "-std=c99", "-Os", "-D_POSIX_C_SOURCE=200809L", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64", "-ffunction-sections", "-fdata-sections", "-include", ROOT / "src/sdk/c99.h", "-include", config,
                         *[f"-I{path}" for path in (BUILD / "include", ROOT / "src", ROOT / "port", ROOT / "include")], "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror",
                         "-c", "-o", objects[-1], ROOT / source], check=True)
     archive, program = tmp_path / "lib.a", tmp_path / "probe"
