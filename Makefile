@@ -292,6 +292,7 @@ $(LIB): $(call OBJ,$(LIB_SRC)) $(B)/.members
 	@rm -f $@
 	$(Q)$(AR) qcsD $@ $(filter %.o,$^)
 
+$(B)/charter-daemon: private LDLIBS += -Wl,-Map=$@.map
 $(B)/charter-daemon: $(call OBJ,src/daemon/main.c) $(LIB)
 	$(call say,LD,$@)
 	$(call LINK)
@@ -582,7 +583,7 @@ packages: ## tests of the packages, for Debian in a machine of their own; needs 
 
 # --- style and rules -----------------------------------------------------------------------
 
-.PHONY: lint format size size-accept size-static stack
+.PHONY: lint format size size-accept size-static size-map stack
 lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	@$(setup) build test lint
 	+@$(sub) deps
@@ -600,6 +601,9 @@ size-static: ## the static programs of the profiles default and tiny, and the da
 	+@$(sub) musl >/dev/null
 	+@$(sub) musl PROFILE=tiny >/dev/null
 	@$(TESTS) tap --result $(RESULTS)/size-static -- tests/size/static $(B)
+size-map: ## what the bytes of the static daemons are, by room and library
+	+@for profile in '' secure-min tiny; do $(sub) musl TARGET=$(TARGET) PROFILE=$$profile >/dev/null || exit 1; done
+	@SIZE='$(SIZE)' tests/size/map $(addprefix $(B)/musl-$(TARGET),/ -secure-min -tiny)
 format: ## put every C file into the form of .clang-format
 	$(Q)clang-format -i $$(find src port include tests -name '*.[ch]')
 
