@@ -213,6 +213,19 @@ def traced(daemon, trace, options, work):
     return trace.read_text(errors="replace").splitlines()
 
 
+def whole(lines):
+    """The lines of strace -f with calls in one piece that another process came between."""
+    begun = {}
+    for line in lines:
+        process = line.split(" ", 1)[0]
+        if line.endswith(" <unfinished ...>"):
+            begun[process] = line.removesuffix(" <unfinished ...>")
+        elif " resumed>" in line:
+            yield begun.pop(process, process) + line.partition(" resumed>")[2]
+        else:
+            yield line
+
+
 def bench_wear(base):
     project = Project(base, "wear")
     project.workflow("noop", [])
@@ -241,6 +254,7 @@ def bench_wear(base):
                                lambda: followed.append(daemon.follow(name, 1)))
                 if lines is None:
                     return
+                lines = list(whole(lines))
                 found = [write.match(line) for line in lines]
                 size = sum(int(match.group(2)) for match in found if match and str(project.path) in match.group(1))
                 syncs = sum(1 for line in lines if re.match(r"^\d+ +f(data)?sync\(", line))
