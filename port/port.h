@@ -289,11 +289,12 @@ struct port_watch {
     unsigned char ready;  /* out */
 };
 
-/* Installs the handlers: SIGCHLD, SIGTERM, SIGINT, SIGHUP wake port_wait(), SIGPIPE and SIGXFSZ are ignored. */
+/* Installs the handlers and blocks their signals but in port_wait(), which they wake: SIGCHLD, SIGTERM, SIGINT, SIGHUP.  SIGPIPE and
+ * SIGXFSZ are ignored. */
 enum err port_signals_start(void);
 
 struct port_signals {
-    unsigned terminate; /* SIGTERM and SIGINT since the last call */
+    unsigned terminate; /* SIGTERM and SIGINT since the last call, each once at most */
     unsigned reload;    /* SIGHUP */
     bool child;         /* SIGCHLD */
 };
@@ -301,7 +302,7 @@ struct port_signals {
 /* Waits until something is ready, a signal came, or timeout_ms passed (-1: no limit; 0: looks
  * once); it may also come back earlier with nothing.  Sets every `ready`, and *signals (NULL: they
  * are kept for the next call).  ERR_FULL: a descriptor is too large for select(); ERR_IO: one is
- * closed.  A signal that comes before the wait is not lost (self-pipe). */
+ * closed.  A signal that comes before the wait is not lost. */
 enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,
                    struct port_signals *signals);
 
