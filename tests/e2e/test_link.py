@@ -315,8 +315,8 @@ def test_a_second_start_goes_on_where_the_first_ended(gateway, start):
     run_id = daemon.start_run()
     gateway.wait_ended(run_id)
     assert daemon.stop() == 0
-    assert gateway.events("daemon.stopped"), "the last words arrive before the connection is closed"
     gateway.wait(lambda: gateway.connections[-1].close_code == 1001, what="the close frame is read")
+    assert gateway.events("daemon.stopped"), "the last words arrive before the connection is closed"
     start("--gateway", gateway.url)
     hello = gateway.wait_connected(after=1).hello
     assert hello["daemon"]["epoch"] == 2 and hello["reason"] == "start"

@@ -376,12 +376,14 @@ def test_at_most_three_redirects(project, daemon_of, token):
 
 def test_a_loop_of_redirects_ends(project, daemon_of):
     with Gateway() as gateway:
-        gateway.redirects["/v1/daemon"] = (308, "/v1/daemon")
+        gateway.redirects["/v1/daemon"] = (308, "/v1/daemon?again")
+        gateway.redirects["/v1/daemon?again"] = (308, "/v1/daemon?again")
         daemon = daemon_of(project, "--gateway", gateway.url)
         error(daemon, "one too many")
-        first = gateway.dials[0][0]
-        assert len([at for at, _, _ in gateway.dials if at - first < 0.05]) <= 4
-        del gateway.redirects["/v1/daemon"]
+        gateway.wait(lambda: len(gateway.dials) > 8)
+        attempt = ["/v1/daemon"] + 3 * ["/v1/daemon?again"]
+        assert [path for _, path, _ in gateway.dials[:8]] == 2 * attempt
+        gateway.redirects.clear()
         gateway.wait_connected()
 
 
