@@ -308,7 +308,7 @@ $(TEST_PROGRAMS): $(B)/%: $(B)/obj/tests/programs/%.o $(LIB)
 # A layer between port/ and the C library that makes calls fail (tests/fault), in the same objects otherwise.
 FAULT_OBJ  := $(call OBJ,tests/fault/fault.c)
 FAULT_WRAP := $(addprefix -Wl$(,)--wrap=,open close read pread write pwrite fdatasync fsync ftruncate fallocate \
-	posix_fallocate rename unlink mkdir rmdir stat fstat opendir fork clock_gettime select)
+	posix_fallocate rename unlink mkdir rmdir stat fstat opendir fork clock_gettime pselect)
 $(FAULT_DAEMON): private LDLIBS += $(FAULT_WRAP)
 $(FAULT_DAEMON): $(call OBJ,src/daemon/main.c) $(FAULT_OBJ) $(LIB)
 	$(call say,LD,$@)

@@ -192,6 +192,9 @@ static bool complain_of_lack(const char *about, const char *symbol)
 
 static bool apply(struct options *options, enum flag flag, const char *value)
 {
+    /* A build that knows no proxies uses none. */
+    if (flag == FLAG_PROXY && flags[flag].lacks != NULL && strcmp(value, "none") == 0)
+        return true;
     if (flags[flag].lacks != NULL)
         return complain_of_lack(flags[flag].name, flags[flag].lacks);
     switch (flag) {
@@ -271,7 +274,7 @@ static bool read_environment(struct options *options, const bool seen[FLAGS])
         if (value != NULL && value[0] != '\0' && !seen[i] &&
             (!flags[i].start_only || options->command == COMMAND_START) &&
             !apply(options, (enum flag)i, value))
-            return false;
+            return complain("this is from the environment", flags[i].variable);
     }
     return true;
 }
