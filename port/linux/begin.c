@@ -22,7 +22,7 @@
 
 /* One child at a time stands on it; ours would be the deeper for it by all of that.  Common, because the linker puts such things behind all
  * others: in between them it would keep small ones apart that now share a page. */
-char port_child_stack[STACK_BYTES] __attribute__((common, aligned(64)));
+char port_child_stack[STACK_BYTES] __attribute__((common, aligned(4096)));
 
 void port_release_child_stack(void)
 {

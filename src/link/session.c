@@ -167,7 +167,7 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
                     const struct link_host *host, const struct link_options *options)
 {
     /* The large buffers stay untouched. */
-    bytes_clear(link, offsetof(struct link, options));
+    bytes_clear(link, offsetof(struct link, queue));
     queue_clear(&link->queue);
     link->queue.begun = false;
     tls_clear(&link->tls);

@@ -105,11 +105,11 @@ struct link {
 
     char last_error[LINK_ERROR];
     struct connect connect;
-    struct link_settings options;
     struct queue queue;
-    char message[LIMIT_MESSAGE]; /* stands between the buffers of these two: see link_rest() */
-    struct ws ws;                /* clears itself, and leaves its buffers untouched */
-    struct tls tls;              /* its pool last */
+    char message[LIMIT_MESSAGE];  /* stands between the buffers of these two: see link_rest() */
+    struct ws ws;                 /* clears itself, and leaves its buffers untouched */
+    struct tls tls;               /* its pool last */
+    struct link_settings options; /* behind all else: most of its pages are never touched */
 };
 
 /* --- session.c: the connection's life --------------------------------------------------------------------------- */

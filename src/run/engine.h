@@ -189,7 +189,8 @@ struct engine_metrics {
 struct engine {
     struct command_table commands;
     struct mask mask;
-    struct loop *loop;
+    /* What an idle daemon touches stands together. */
+    _Alignas(4096) struct loop *loop;
     struct journal *journal;
     struct project *project;
     struct project_workspace *workspace;
