@@ -442,7 +442,9 @@ def test_https_elsewhere_is_followed_under_tls_alone(project, daemon_of, token, 
     daemon = daemon_of(project, "--gateway", gateway.url, "--token-file", token)
     text = error(daemon, f"(after a redirect to https://127.0.0.1:{recorder.port}, another origin, which gets no token)")
     assert sent_token(gateway)[0] == "Bearer t0ken"
-    if is_built("TLS"):
+    if is_built("TLS") and not is_built("TLS_CA"):
+        assert "--tls-pin" in text and not any(recorder.received)
+    elif is_built("TLS"):
         assert "TLS" in text and recorder.received[0][:2] == b"\x16\x03"
     else:
         assert "this build has no TLS" in text and not recorder.received
@@ -491,6 +493,7 @@ def tls_gateway(tmp_path):
     listener.close()
 
 
+@needs("TLS_CA")
 def test_no_token_goes_to_another_origin_even_with_tls(project, daemon_of, token, gateway, tls_gateway):
     gateway.redirects["/v1/daemon"] = (308, f"https://127.0.0.1:{tls_gateway.port}/v1/daemon")
     daemon = daemon_of(project, "--gateway", gateway.url, "--token-file", token, "--tls-ca", tls_gateway.ca)
@@ -499,6 +502,7 @@ def test_no_token_goes_to_another_origin_even_with_tls(project, daemon_of, token
     assert waiting(daemon)["next_try_s"] > 100
 
 
+@needs("TLS_CA")
 def test_nobody_leads_from_tls_back_to_plain(project, daemon_of, token, gateway, tls_gateway):
     tls_gateway.redirect = f"{gateway.url}/v1/daemon"
     daemon = daemon_of(project, "--gateway", f"https://127.0.0.1:{tls_gateway.port}", "--token-file", token, "--tls-ca", tls_gateway.ca)

@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from harness import needs
+from harness import built, needs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
@@ -56,6 +56,14 @@ def close_frame(code=1000, reason=b""):
     return frame(CLOSE, struct.pack(">H", code) + reason)
 
 
+def trust(tls):
+    """Flags under which the certificate in this folder is good."""
+    if built("TLS_CA"):
+        return ["--tls-ca", tls / "cert.pem"]
+    key = subprocess.run(["openssl", "pkey", "-in", tls / "key.pem", "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+    return ["--tls-pin", "sha256//" + base64.b64encode(hashlib.sha256(key).digest()).decode()]
+
+
 class Server:
     """One connection of ws-echo, past the opening handshake."""
 
@@ -67,7 +75,7 @@ class Server:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.settimeout(PATIENCE_S)
         url = f"127.0.0.1:{self.listener.getsockname()[1]}/runCase?case={case}&agent=charter"
-        args = [f"ws://{url}"] if tls is None else ["--tls-ca", tls / "cert.pem", f"wss://{url}"]
+        args = [f"ws://{url}"] if tls is None else [*trust(tls), f"wss://{url}"]
         self.process = subprocess.Popen([ECHO, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, env={**os.environ, "CHARTER_PROXY": "none"})
         self.socket, _ = self.listener.accept()
@@ -599,14 +607,9 @@ def test_headers_that_are_wrong(data, code):
 # --- the same under TLS -------------------------------------------------------------------------------------------------
 
 
-def has_tls():
-    config = BUILD / "include" / "autoconf.h"
-    return config.exists() and "#define CONFIG_TLS 1" in config.read_text()
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    if not has_tls() or shutil.which("openssl") is None:
+    if not built("TLS") or shutil.which("openssl") is None:
         pytest.skip("built without TLS, or no openssl here")
     place = tmp_path_factory.mktemp("certificate")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -653,7 +656,7 @@ def test_under_tls_errors_are_told(certificate):
 
 
 def test_wss_without_tls_is_refused_in_words():
-    if has_tls():
+    if built("TLS"):
         pytest.skip("built with TLS")
     failed = echo("wss://127.0.0.1:1/")
     assert failed.returncode != 0 and "no TLS" in failed.stderr
