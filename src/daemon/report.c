@@ -96,11 +96,13 @@ static const struct pool pools[] = {
     PART("gateway link: session of TLS", "TLS", link.tls, link.tls.pool),
     BUFFER("gateway link: pool of TLS", "TLS_POOL_KIB", link.tls.pool),
 #endif
+    BUFFER("gateway link: addresses", "-", link.options),
     POOL("control clients: messages", "CLIENTS, MESSAGE_BYTES", control.buffers),
     POOL("control clients", "CLIENTS", control.clients),
     BUFFER("flags", "-", options),
     POOL("remembered commands", "COMMAND_KEYS", engine.commands.entries),
     BUFFER("secrets to be hidden", "-", engine.mask),
+    PART("engine: state", "-", engine.loop, engine.table.ended),
     POOL("ended runs", "RETAIN_RUNS", engine.table.ended),
     POOL("runs", "RUNS_IN_FLIGHT + RUNS_WAITING", engine.table.runs),
     POOL("step records", "the same, times STEPS_PER_PLAN", engine.table.steps),

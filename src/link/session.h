@@ -106,10 +106,11 @@ struct link {
     char last_error[LINK_ERROR];
     struct connect connect;
     struct queue queue;
-    char message[LIMIT_MESSAGE];  /* stands between the buffers of these two: see link_rest() */
-    struct ws ws;                 /* clears itself, and leaves its buffers untouched */
-    struct tls tls;               /* its pool last */
-    struct link_settings options; /* behind all else: most of its pages are never touched */
+    char message[LIMIT_MESSAGE]; /* stands between the buffers of these two: see link_rest() */
+    struct ws ws;                /* clears itself, and leaves its buffers untouched */
+    struct tls tls;              /* its pool last */
+    /* Behind all else, as most of it is never touched; what is lies in one page. */
+    _Alignas(2048) struct link_settings options;
 };
 
 /* --- session.c: the connection's life --------------------------------------------------------------------------- */
