@@ -243,7 +243,7 @@ SRC_WARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-align
 
 # Seconds and offsets of 64 bits on 32-bit machines too; port/posix/clock.c and file.c insist. The libraries get the same. Elsewhere it
 # would only give glibc's calls other names, which tests/fault does not know.
-WIDE = $(eval WIDE := $(if $(shell echo | $(CC) $(ROOTED) -E -dM - 2>/dev/null | grep __LP64__),,-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64))$(WIDE)
+WIDE = $(eval WIDE := $(if $(shell echo | $(CC) $(ROOTED) $(CFLAGS) $(CPPFLAGS) -E -dM - 2>/dev/null | grep __LP64__),,-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64))$(WIDE)
 ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L $(WIDE) -DCHARTER_VERSION='"$(VERSION)"' -DCHARTER_RELEASED=$(RELEASED) \
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
 # Paths of the build machine stay out of the binaries, so that any folder gives the same ones.

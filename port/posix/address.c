@@ -80,7 +80,7 @@ enum err port_address_text(const struct port_address *address, char *to, size_t 
         return port_fail_with(EAFNOSUPPORT);
     }
     out_format(&out, ":%u", port);
-    if (out.overflow || out.n == out.cap)
+    if (out.overflow)
         return port_fail_with(ENAMETOOLONG);
     out_cstr(&out);
     return OK;

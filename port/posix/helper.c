@@ -7,8 +7,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* All signals are blocked across fork(), so that the child never runs our handlers, which write to
- * our pipe. */
+/* All signals are blocked across fork(), so that the child never runs our handlers: it takes the
+ * default ones first. */
 static pid_t fork_blocked(void)
 {
     sigset_t all, kept;

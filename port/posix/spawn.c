@@ -178,7 +178,7 @@ enum err port_spawn(const struct port_spawn *what, struct port_child *child)
                           .ends = {fds[IN + READ_END], fds[OUT + WRITE_END], fds[ERR + WRITE_END]},
                           .status = fds[STATUS + WRITE_END],
                           .parent = port_pid()};
-    /* So that the child never runs our handlers, which write to our pipe. */
+    /* So that the child never runs our handlers, which would count in memory that it may share with us. */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &kept);
     int64_t pid = port_begin(become_program, &birth);

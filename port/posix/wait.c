@@ -1,6 +1,6 @@
 /* Owns the signal handlers.  They only count, and run inside port_wait() alone: everywhere else the signals are blocked.  So no call
  * elsewhere is interrupted, none is lost between a look at the counts and the wait, and a handler's frame, which holds all of the
- * processor's vectors (3.4 KiB with AVX-512), lies where the stack is shallow.  The counts are the writable statics this needs. */
+ * processor's vectors (3.4 KiB with AVX-512), lies where the stack is shallow.  That and what is blocked are the writable statics it needs. */
 #include "internal.h"
 
 #include <errno.h>

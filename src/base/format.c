@@ -199,8 +199,11 @@ void out_vformat(struct out *out, const char *format, va_list args)
     if (out->overflow)
         return;
     format_some(out, format, args);
-    if (out->overflow)
+    /* Room for out_cstr()'s NUL is part of it: a path that lost its last byte would name another file. */
+    if (out->overflow || out->n == out->cap) {
         out->n = start;
+        out->overflow = true;
+    }
 }
 
 void out_format(struct out *out, const char *format, ...)

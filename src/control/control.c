@@ -38,17 +38,12 @@ void control_rest(struct control *control)
     }
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 int64_t control_next_ms(const struct control *control)
 {
     int64_t next = control->listener.wanted == 0 ? control->listen_at_ms : -1;
     for (size_t i = 0; i < LIMIT_CLIENTS; i++)
         if (control->clients[i].open)
-            next = earlier(next, client_due_ms(&control->clients[i]));
+            next = loop_earlier(next, client_due_ms(&control->clients[i]));
     return next;
 }
 
@@ -109,7 +104,7 @@ static void on_listener(struct loop_fd *node, unsigned ready)
         if (err != OK)
             return;
         err = port_peer(fd, &peer);
-        /* Where the system cannot tell who it is, the modes of the socket and of its directory are the guard. */
+        /* Where the system cannot tell who it is, the modes of the socket and of its directory are the guard: it is our user, or root. */
         if (err == ERR_UNSUPPORTED) {
             err = OK;
             peer.uid = port_uid();

@@ -33,7 +33,7 @@ enum daemon_phase {
 };
 
 /* The order is about pages: what is always in use stands together in as few of them as possible, between the large buffers that are touched
- * with their work alone.  The journal has its buffers first, the link last, the control socket first, the engine last. */
+ * with their work alone.  The journal has its buffers first, the link last but for its addresses, the control socket first, the engine last. */
 struct daemon {
     /* Only helpers touch it: its pages are never this process's. */
     struct project_workspace workspace;

@@ -21,7 +21,7 @@ void lacks_find(struct daemon *daemon)
 {
     struct port_credentials peer;
     bool there[LACKS] = {
-        [LANDLOCK] = port_confinement() > 0,
+        [LANDLOCK] = !BUILT_IN(CONFIG_LANDLOCK) || port_confinement() > 0,
         [SUBREAPER] = port_become_subreaper(),
         [MEMORY_LIMIT] = port_limits_memory(),
         [MEMORY_FIGURES] = port_memory_private() >= 0,
@@ -33,10 +33,6 @@ void lacks_find(struct daemon *daemon)
         if (there[i])
             continue;
         daemon->lacks |= 1U << i;
-#ifndef CONFIG_LANDLOCK
-        if (i == LANDLOCK) /* left out on purpose */
-            continue;
-#endif
         log_warning("daemon", "this system has %s", words[i][1]);
     }
 }

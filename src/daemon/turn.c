@@ -8,21 +8,16 @@
 
 #include <string.h>
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < 0 ? b : b < 0 || a < b ? a : b;
-}
-
 /* How long the loop may sleep: timers of fds and processes are its own; these are the tables' deadlines. */
 static int64_t longest_wait(const struct daemon *daemon)
 {
-    int64_t next = earlier(engine_next_ms(&daemon->engine), control_next_ms(&daemon->control));
+    int64_t next = loop_earlier(engine_next_ms(&daemon->engine), control_next_ms(&daemon->control));
 
-    next = earlier(next, journal_due_ms(&daemon->journal));
-    next = earlier(next, notify_next_ms(&daemon->notify));
-    next = earlier(next, rest_next_ms(daemon));
+    next = loop_earlier(next, journal_due_ms(&daemon->journal));
+    next = loop_earlier(next, notify_next_ms(&daemon->notify));
+    next = loop_earlier(next, rest_next_ms(daemon));
     if (daemon->phase == DAEMON_DRAINING || daemon->phase == DAEMON_ENDING)
-        next = earlier(next, daemon->stop_at_ms);
+        next = loop_earlier(next, daemon->stop_at_ms);
     if (next < 0)
         return -1;
     return next > daemon->loop.now_ms ? next - daemon->loop.now_ms : 0;
@@ -107,7 +102,7 @@ bool daemon_wait_for_space(void *context)
     /* It is not dead while it waits: no manager must kill it for that. */
     int64_t now_ms = port_monotonic_ms();
     tell_manager(daemon, now_ms);
-    int64_t next_ms = earlier(now_ms + HOLD_MS, notify_next_ms(&daemon->notify));
+    int64_t next_ms = loop_earlier(now_ms + HOLD_MS, notify_next_ms(&daemon->notify));
     (void)port_wait(NULL, 0, next_ms > now_ms ? next_ms - now_ms : 0, &signals);
     return signals.terminate == 0;
 }

@@ -7,6 +7,7 @@
 #include "link/tls_names.h"
 
 #include <mbedtls/ssl.h>
+#include <string.h>
 
 #define TLS_CHAIN (MBEDTLS_X509_MAX_INTERMEDIATE_CA + 2)
 #define TLS_DER_MAX 16384 /* bytes of one certificate or key that is loaded */
@@ -43,6 +44,11 @@ struct tls_engine {
     size_t again_n; /* bytes of a send that said ERR_AGAIN: the same must come again */
     unsigned char session_key[TLS_PIN];
 };
+
+static inline bool tls_same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
 
 /* --- tls_platform.c: memory, clocks, random bytes ------------------------------------------------------------------- */
 

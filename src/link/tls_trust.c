@@ -142,8 +142,7 @@ static bool is_outlived(const struct lookup *lookup, const mbedtls_x509_crt *fou
     if (!mbedtls_x509_time_is_past(&found->valid_to))
         return false;
     for (const mbedtls_x509_crt *c = lookup->judge->own; c != NULL; c = c->next)
-        if (c->subject_raw.len == found->subject_raw.len &&
-            memcmp(c->subject_raw.p, found->subject_raw.p, found->subject_raw.len) == 0 &&
+        if (tls_same_name(&c->subject_raw, &found->subject_raw) &&
             !mbedtls_x509_time_is_past(&c->valid_to))
             return true;
     return false;
@@ -237,8 +236,7 @@ static bool look_at_name(void *context, const char *name)
 
 static bool is_issuer(const mbedtls_x509_crt *one, const mbedtls_x509_crt *other)
 {
-    return one->subject_raw.len == other->issuer_raw.len &&
-           memcmp(one->subject_raw.p, other->issuer_raw.p, one->subject_raw.len) == 0;
+    return tls_same_name(&one->subject_raw, &other->issuer_raw);
 }
 
 static bool is_issuer_of_later(const mbedtls_x509_crt *one)

@@ -67,16 +67,11 @@ static void write_day(char to[16], const mbedtls_x509_time *time)
     out_cstr(&out);
 }
 
-static bool is_same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
-{
-    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
-}
-
 /* Whether the certificate's issuer is among those that the server sent; mbedTLS passes over it there when it may not sign. */
 static bool was_sent(const struct tls_judge *judge, const mbedtls_x509_crt *certificate)
 {
     for (const mbedtls_x509_crt *c = judge->own; c != NULL; c = c->next)
-        if (is_same(&c->subject_raw, &certificate->issuer_raw))
+        if (tls_same_name(&c->subject_raw, &certificate->issuer_raw))
             return true;
     return false;
 }
@@ -86,7 +81,7 @@ static void object_to_issuer(struct tls_judge *judge, const mbedtls_x509_crt *ce
 {
     char issuer[80];
     struct out out = OUT_ON(issuer);
-    bool self = is_same(&certificate->issuer_raw, &certificate->subject_raw);
+    bool self = tls_same_name(&certificate->issuer_raw, &certificate->subject_raw);
 
     tls_write_name(&out, &certificate->issuer);
     out_cstr(&out);
@@ -172,7 +167,7 @@ void tls_object_to_flags(struct tls_judge *judge, const mbedtls_x509_crt *certif
                    "does not allow it (%s)",
                    subject);
     } else if ((flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) {
-        tls_object(judge, "certificate is refused (%s, flags %#x)", subject, (unsigned)flags);
+        tls_object(judge, "certificate is refused (%s, flags 0x%x)", subject, (unsigned)flags);
     } /* the name is looked at by tls_name_check(), which knows better words */
 }
 

@@ -80,6 +80,12 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t at_ms);
 void loop_timer_clear(struct loop *loop, struct loop_timer *timer);
 bool loop_timer_is_set(const struct loop_timer *timer);
 
+/* The earlier of two times in ms, of which -1 is never. */
+static inline int64_t loop_earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* The next loop_wait() looks once instead of sleeping. */
 void loop_wake(struct loop *loop);
 

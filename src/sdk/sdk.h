@@ -94,10 +94,11 @@ const char *sdk_table_problem(const struct charter_field *fields, size_t count, 
 /* describe.c */
 void sdk_describe(struct charter_writer *w, const struct charter_integration *integration);
 
-/* model.c */
 /* format.c: out_vformat_cut() in the library. */
 void sdk_vformat_cut(struct out *out, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+
+/* model.c */
 void sdk_error_set(struct charter_error *error, int64_t code, const char *path, const char *format,
                    ...) __attribute__((format(printf, 4, 5)));
 void sdk_rpc_error(const struct charter_error *error, struct rpc_error *to);

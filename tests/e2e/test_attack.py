@@ -248,21 +248,6 @@ def test_endings_fit_a_full_disk_and_new_runs_are_taken_when_it_has_room(small_d
     wait_until(taken, "a new run is taken")
 
 
-@needs(STEPS_PER_PLAN=128)
-def test_a_commit_that_finds_no_space_waits_for_it(small_disk, daemon_of):
-    """Beyond what is reserved: nobody is told anything until it is on disk."""
-    small_disk.workflow("w", [step(f"s{i}", {"sleep": 0.01}, value="${{ inputs.z }}") for i in range(40)],
-                        {"z": {"type": "string"}}, max_parallel=1)
-    daemon = daemon_of(small_disk)
-    runs = [daemon.start_run(inputs={"z": "z" * 5000}) for _ in range(8)]
-    ballast = fill(small_disk)
-    time.sleep(3)
-    ballast.unlink()
-    for run in runs:
-        assert daemon.end_of(run).status in ("succeeded", "failed")
-    check_seqs(daemon.events())
-
-
 def test_control_bytes_on_stderr_do_not_keep_a_step_from_failing(project, daemon_of):
     """Escaped they are six times as long, more than an event holds in a small build."""
     project.workflow("w", [step("one", {"stderr": {"text": "\x01" * 200 + "\n", "times": 30}}, {"exit": 3})])

@@ -438,7 +438,7 @@ static void wait_wakes_up_on_signals(void **state)
     port_close(fd);
 }
 
-/* Descriptors that are always ready do not keep signals away, and other calls are not interrupted by them. */
+/* Descriptors that are always ready do not keep signals away. */
 static void wait_tells_of_signals_beside_what_is_ready(void **state)
 {
     struct port_signals signals;

@@ -213,7 +213,7 @@ static void addresses_are_written_in_their_one_form(void **state)
         for (unsigned group = 0; group < 8; group++)
             if ((zeros >> group & 1) == 0) {
                 v6.sin6_addr.s6_addr[2 * group] =
-                    (unsigned char)(group % 3 == 0 ? 0 : 0x20 + group);
+                    (unsigned char)(group % 3 == 0 ? 0 : 0xa8 + group);
                 v6.sin6_addr.s6_addr[2 * group + 1] = (unsigned char)(group + 1);
             }
         memcpy(address.bytes, &v6, sizeof v6);
@@ -225,8 +225,11 @@ static void addresses_are_written_in_their_one_form(void **state)
         if (strchr(theirs, '.') != NULL)
             continue;
         assert_true(strlen(ours) <= strlen(wanted) + 1);
-        assert_true(strcmp(ours, wanted) == 0 ||
-                    strstr(ours, "::") - ours < strstr(wanted, "::") - wanted);
+        if (strcmp(ours, wanted) != 0) {
+            assert_non_null(strstr(ours, "::"));
+            assert_non_null(strstr(wanted, "::"));
+            assert_true(strstr(ours, "::") - ours < strstr(wanted, "::") - wanted);
+        }
         struct in6_addr read;
         *strchr(ours, ']') = '\0';
         assert_int_equal(inet_pton(AF_INET6, ours + 1, &read), 1);
