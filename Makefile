@@ -15,8 +15,8 @@ V        ?=
 WERROR   ?=
 CFLAGS   ?= -Os -g
 LDFLAGS  ?=
-# Cleared for sanitizers and for libcs that lack it; FORTIFY needs an optimizing build.
-HARDEN   ?= $(if $(CONFIG_STACK_PROTECTOR),-fstack-protector-strong) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# Cleared for sanitizers, and by distributions, which have their own; FORTIFY needs an optimizing build.
+HARDEN   ?= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 PORT     ?= $(if $(filter Linux,$(shell uname -s)),linux,posix)
 PYTHON   ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
@@ -52,12 +52,14 @@ ROOTED  := $(if $(SYSROOT),--sysroot=$(SYSROOT))
 NM    ?= $(CROSS_COMPILE)nm
 SIZE  ?= $(CROSS_COMPILE)size
 STRIP ?= $(CROSS_COMPILE)strip
+# Of the target, as Debian, Buildroot and Yocto name it: the one of this machine would find this machine's libraries.
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 
 # Archives of the dependencies outlive `make clean` and are shared between clones.
 DEPS         ?= fetch
 DEPS_CACHE   ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(if $(wildcard $(HOME)/.),$(HOME)/.cache,$(CURDIR)/.deps-cache))/charter-daemon
-DEPS_SQLITE  ?= system
-DEPS_CMOCKA  ?= system
+DEPS_SQLITE  ?= $(if $(CROSS_COMPILE),source,system)
+DEPS_CMOCKA  ?= $(if $(CROSS_COMPILE),source,system)
 DEPS_DIR     ?= $(B)/deps
 DEPS_SRC     ?= $(DEPS_DIR)/src
 
@@ -100,10 +102,21 @@ AUTOCONF := $(B)/include/autoconf.h
 KCONF_SYNC = $(if $(shell $(KCONF) --help 2>&1 | grep -e --syncconfig),--syncconfig,--silentoldconfig)
 
 # These goals work without a configuration; some of them make one.
-BARE := help clean distclean format %config run test lint asan valgrind posix fuzz fuzz-long deps-fetch musl musl-chroot musl-same musl-table check check-programs
+BARE := help clean distclean format %config run test lint asan valgrind posix fuzz fuzz-long deps-fetch musl musl-install musl-chroot musl-same musl-table check check-programs
 BARE += configs nightly costs
 BARE += deb packages derived-configs install-systemd
 ifneq ($(filter-out $(BARE),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(CROSS_COMPILE)$(CC_FROM),default)
+ifeq ($(shell command -v $(CC)),)
+$(error there is no compiler '$(CC)': CC= or CROSS_COMPILE= names it)
+endif
+endif
+ifeq ($(wildcard port/$(PORT)/*.c),)
+$(error there is no PORT '$(PORT)', but posix and linux)
+endif
+ifeq ($(filter fetch system,$(DEPS)),)
+$(error DEPS is fetch or system, not '$(DEPS)')
+endif
 include $(B)/include/config/auto.conf
 endif
 
@@ -158,9 +171,10 @@ ifeq ($(DEPS),system)
 DEPS_PKGS   := $(if $(CONFIG_TLS),mbedtls mbedx509) mbedcrypto libwslay jsmn $(if $(CONFIG_YAML),yaml-0.1)
 DEPS_STAMPS := $(B)/deps-system-$(words $(DEPS_PKGS)).mk
 $(DEPS_STAMPS): port/deps/system
-	$(Q)CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' LDFLAGS='$(LDFLAGS)' port/deps/system $@ $(DEPS_PKGS)
+	$(Q)CC='$(CC)' CPPFLAGS='$(ROOTED) $(CPPFLAGS)' LDFLAGS='$(ROOTED) $(LDFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' \
+		$(if $(SYSROOT),PKG_CONFIG_SYSROOT_DIR='$(SYSROOT)') port/deps/system $@ $(DEPS_PKGS)
 ifneq ($(CONFIG_MESSAGE_BYTES),)
--include $(DEPS_STAMPS)
+include $(DEPS_STAMPS)
 endif
 else
 DEPS_BUILT := $(MBEDTLS) wslay jsmn $(if $(CONFIG_YAML),libyaml)
@@ -248,7 +262,8 @@ ALL_CPPFLAGS = -D_POSIX_C_SOURCE=200809L $(WIDE) -DCHARTER_VERSION='"$(VERSION)"
 	-I$(B)/include -Isrc -Iport -Iinclude $(DEPS_CPPFLAGS) $(CPPFLAGS)
 # Paths of the build machine stay out of the binaries, so that any folder gives the same ones.
 MAP := $(foreach m,$(CURDIR)=. $(B)=build $(DEPS_DIR)=build/deps,-ffile-prefix-map=$(m))
-ALL_CFLAGS   = $(ROOTED) -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) $(CFLAGS)
+ALL_CFLAGS   = $(ROOTED) -std=c11 $(WARN) -ffunction-sections -fdata-sections $(MAP) $(HARDEN) \
+	$(if $(CONFIG_STACK_PROTECTOR),-fstack-protector-strong) $(CFLAGS)
 ALL_LDFLAGS  = $(ROOTED) $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(LDFLAGS)
 LINK = $(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(1) $(DEPS_LIBS) $(LDLIBS)
 
@@ -493,21 +508,29 @@ MUSL_TOOLS := $(abspath $(B))/toolchain-$(TARGET)
 MUSL_CROSS := $(if $(MUSL_OWN),$(MUSL_TOOLS)/bin/$(TARGET)-musl-,$(CROSS_COMPILE))
 # Nothing here unwinds a stack: its tables would be a ninth of the program.
 MUSL_CFLAGS := -Os -fno-unwind-tables -fno-asynchronous-unwind-tables
-musl_make   = $(sub) B=$(MUSL_B) CROSS_COMPILE=$(MUSL_CROSS) $(if $(filter command,$(origin CFLAGS)),,CFLAGS='$(MUSL_CFLAGS)') \
+# Ours is named by all its names, for the environment may have others.
+MUSL_NAMES := $(if $(MUSL_OWN),CC=$(MUSL_CROSS)gcc AR=$(MUSL_CROSS)ar NM=$(MUSL_CROSS)nm SIZE=$(MUSL_CROSS)size STRIP=$(MUSL_CROSS)strip)
+musl_make   = $(sub) B=$(MUSL_B) CROSS_COMPILE=$(MUSL_CROSS) $(MUSL_NAMES) $(if $(filter command,$(origin CFLAGS)),,CFLAGS='$(MUSL_CFLAGS)') \
 	LDFLAGS='$(strip -static -s -Wl,-z,noseparate-code $(LDFLAGS))' DEPS=fetch DEPS_SQLITE=source DEPS_CMOCKA=source \
 	DEPS_SRC='$(abspath $(B))/sources' DEPS_FETCH='mbedtls wslay jsmn libyaml sqlite cmocka'
 
 # A target that is not known is named before anything else is said of it.
-ifneq ($(filter musl musl-chroot musl-same check,$(MAKECMDGOALS)),)
+ifneq ($(filter musl musl-install musl-chroot musl-same check,$(MAKECMDGOALS)),)
 MUSL_TARGETS := $(shell port/musl/toolchain --targets)
 ifneq ($(MUSL_OWN),)
 ifeq ($(filter $(TARGET),$(MUSL_TARGETS)),)
 $(error there is no TARGET '$(TARGET)', but: $(MUSL_TARGETS). With a toolchain of yours any name will do: make musl TARGET=NAME CROSS_COMPILE=PREFIX)
 endif
+else ifeq ($(origin TARGET),file)
+$(error with a toolchain of yours (CROSS_COMPILE, CC) say what it compiles for: TARGET=NAME, which build/musl-NAME will be named after)
+else ifneq ($(shell $(CC) $(ROOTED) $(CPPFLAGS) -include limits.h -E -dM -x c /dev/null 2>/dev/null | grep __GLIBC__),)
+$(error the C library of '$(CC)' is glibc, not musl; for that, make B=build/$(TARGET) CROSS_COMPILE=PREFIX)
 endif
 endif
 
-.PHONY: musl
+.PHONY: musl musl-install
+musl-install: musl ## put them where `make install` puts others; DESTDIR=, PREFIX=
+	+@$(musl_make) install
 musl: $(if $(MUSL_OWN),$(MUSL_TOOLS)/.made) ## static, stripped programs in build/musl-TARGET; TARGET=x86_64 PROFILE=default
 	@$(setup) source
 	+@[ -f $(MUSL_B)/.config ] || $(sub) B=$(MUSL_B) $(or $(PROFILE),def)config
@@ -591,15 +614,16 @@ lint: ## formatting, layering, -Werror with gcc and clang, cppcheck, shellcheck
 	rc=$$?; $(TESTS) sum $(RESULTS)/lint; exit $$rc
 size: all ## bytes of rooms and programs, against those that were accepted
 	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare $(B)
+	$(if $(CONFIG_LIMITS),@echo; $(B)/charter-daemon limits)
+	@echo; echo 'static programs of the profiles, and memory in use: make size-static; by room and library: make size-map'
 size-accept: all ## accept them
 	@CC='$(CC)' SIZE='$(SIZE)' tests/size/compare --accept $(B)
 	@[ ! -x $(B)/musl-x86_64/charter-daemon ] || tests/size/static --accept $(B)
 stack: ## the largest frames of functions, and the deepest way down from one turn of the daemon's loop
 	+@$(sub) B=$(B)/stack DEPS_DIR=$(abspath $(DEPS_DIR)) CC=gcc CFLAGS='-Os -g -fcallgraph-info=su' all >/dev/null
 	@tests/lint/recursion --stack $(B)/stack/obj/src $(B)/stack/obj/port
-size-static: ## the static programs of the profiles default and tiny, and the daemon's idle memory
-	+@$(sub) musl >/dev/null
-	+@$(sub) musl PROFILE=tiny >/dev/null
+size-static: ## the static programs of the profiles, and the daemon's idle memory
+	+@for profile in '' secure-min tiny; do $(sub) musl TARGET=$(TARGET) PROFILE=$$profile >/dev/null || exit 1; done
 	@$(TESTS) tap --result $(RESULTS)/size-static -- tests/size/static $(B)
 size-map: ## what the bytes of the static daemons are, by room and library
 	+@for profile in '' secure-min tiny; do $(sub) musl TARGET=$(TARGET) PROFILE=$$profile >/dev/null || exit 1; done
@@ -615,18 +639,20 @@ install: all ## to DESTDIR and PREFIX=/usr/local; bindir= and its like move part
 	$(Q)install -d $(DESTDIR)$(bindir)
 	$(Q)for program in $(PROGRAMS); do install -m 755 $$program $(DESTDIR)$(bindir)/ && \
 		$(STRIP) $(DESTDIR)$(bindir)/$${program##*/} || exit 1; done
-	$(Q)for header in $(wildcard include/charter/*.h); do \
-		install -D -m 644 $$header $(DESTDIR)$(includedir)/charter/$${header##*/} || exit 1; done
-	$(Q)install -D -m 644 $(SDK_LIB) $(DESTDIR)$(libdir)/libcharter-integration.a
+	$(Q)install -d $(DESTDIR)$(includedir)/charter $(DESTDIR)$(libdir)
+	$(Q)install -m 644 $(wildcard include/charter/*.h) $(DESTDIR)$(includedir)/charter
+	$(Q)install -m 644 $(SDK_LIB) $(DESTDIR)$(libdir)/libcharter-integration.a
 	$(Q)$(STRIP) -g $(DESTDIR)$(libdir)/libcharter-integration.a
 	$(Q)install -d $(DESTDIR)$(pkgconfigdir)
 	$(Q)sed -e 's|@PREFIX@|$(prefix)|; s|@LIBDIR@|$(libdir)|; s|@INCLUDEDIR@|$(includedir)|; s|@VERSION@|$(VERSION)|' \
 		port/pkgconfig/charter-integration.pc.in >$(DESTDIR)$(pkgconfigdir)/charter-integration.pc
 	$(Q)for page in port/man/charter-integration.3 $(PROGRAMS:$(B)/%=port/man/%.[18]); do \
-		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
-	$(Q)for program in $(PROGRAMS:$(B)/%=%); do install -D -m 644 port/completion/charter.bash \
+		install -d $(DESTDIR)$(mandir)/man$${page##*.} && \
+		install -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/ || exit 1; done
+	$(Q)install -d $(DESTDIR)$(bashcompletiondir) $(DESTDIR)$(zshcompletiondir)
+	$(Q)for program in $(PROGRAMS:$(B)/%=%); do install -m 644 port/completion/charter.bash \
 		$(DESTDIR)$(bashcompletiondir)/$$program || exit 1; done
-	$(Q)install -D -m 644 port/completion/_charter $(DESTDIR)$(zshcompletiondir)/_charter
+	$(Q)install -m 644 port/completion/_charter $(DESTDIR)$(zshcompletiondir)/_charter
 
 help: ## this list
 	@echo 'make [TARGET] [B=build] [V=1] [WERROR=1] [CC=] [CFLAGS=] [LDFLAGS=] [DEPS=fetch|system] [DEPS_CACHE=DIR]'

@@ -60,16 +60,15 @@ static unsigned take(int kind)
     return (unsigned)seen;
 }
 
-/* The macros compute with int on some systems and with size_t on others; ours are never negative
- * here, and below FD_SETSIZE. */
+/* The macros compute with int, long or size_t: a number that is positive and fits into all of them converts without a word. */
 static void set_add(fd_set *set, int fd)
 {
-    FD_SET((unsigned)fd, set);
+    FD_SET((unsigned short)fd, set);
 }
 
 static bool set_has(fd_set *set, int fd)
 {
-    return FD_ISSET((unsigned)fd, set) != 0;
+    return FD_ISSET((unsigned short)fd, set) != 0;
 }
 
 enum err port_wait(struct port_watch *watches, size_t count, int64_t timeout_ms,

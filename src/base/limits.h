@@ -31,7 +31,11 @@
 #define LIMIT_JSON_DEPTH CONFIG_JSON_DEPTH
 #define LIMIT_JSON_TOKENS CONFIG_JSON_TOKENS
 #define LIMIT_PROJECT_TOKENS CONFIG_PROJECT_TOKENS
+#ifdef CONFIG_COMMAND_KEYS
 #define LIMIT_COMMAND_KEYS CONFIG_COMMAND_KEYS
+#else
+#define LIMIT_COMMAND_KEYS 4 /* of a journal from when there was a gateway; nobody sends more */
+#endif
 
 /* What contract §8 derives. */
 #define LIMIT_INPUTS (LIMIT_MESSAGE / 2) /* inputs, answers, run outputs: each */

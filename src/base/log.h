@@ -26,6 +26,24 @@ bool log_level_read(struct str name, enum log_level *level);
 /* "error, warning, info or debug", or fewer. */
 const char *log_level_names(void);
 
+/* The same and LOG_DEFAULT, for texts of help. */
+#ifdef CONFIG_LOG_DEBUG
+#define LOG_LEVELS "error|warning|info|debug"
+#elif defined CONFIG_LOG_INFO
+#define LOG_LEVELS "error|warning|info"
+#elif defined CONFIG_LOG_WARNING
+#define LOG_LEVELS "error|warning"
+#else
+#define LOG_LEVELS "error"
+#endif
+#if defined CONFIG_LOG_DEBUG || defined CONFIG_LOG_INFO
+#define LOG_DEFAULT_NAME "info"
+#elif defined CONFIG_LOG_WARNING
+#define LOG_DEFAULT_NAME "warning"
+#else
+#define LOG_DEFAULT_NAME "error"
+#endif
+
 /* `room` is who speaks: "link", "journal", "run"…  The message says the thing, the fact and what
  * happens next, without a line feed; over 1 KiB it is cut. */
 void log_write(enum log_level level, const char *room, const char *format, ...)

@@ -100,8 +100,6 @@ static const char *advice(int64_t code, struct str what, bool has_file)
         return "; try again in a moment";
     case RPC_BUSY:
         return "; try again when a run has ended";
-    case RPC_JOURNAL_FULL:
-        return "; runs are taken again when the gateway has received what is stored";
     case RPC_RUN_ID_CONFLICT:
         return "; choose another --run-id, or none";
     case RPC_WRONG_STATE:

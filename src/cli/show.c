@@ -404,5 +404,11 @@ void cli_show_daemon(struct cli *cli, struct str result)
     put(cli, member(disk, "bytes_written"));
     cli_screen_put(&cli->screen, " bytes written, ");
     put(cli, member(disk, "syncs"));
-    cli_screen_put(&cli->screen, " syncs since its start\n");
+    cli_screen_put(&cli->screen, " syncs since its start, by ");
+    put(cli, member(disk, "runs_ended"));
+    cli_screen_put(&cli->screen, " runs and ");
+    put(cli, member(disk, "events"));
+    cli_screen_put(&cli->screen, " events; of these ");
+    put_all(cli, member(disk, "idle"), "bytes_written", " bytes, ", "syncs", " syncs in ",
+            "seconds", " s without a run\n");
 }

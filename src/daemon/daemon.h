@@ -32,6 +32,17 @@ enum daemon_phase {
     DAEMON_DONE
 };
 
+/* What was written up to the end of the last turn, and how much of it while nothing ran. */
+struct wear {
+    int64_t busy_ms; /* when there was a run last, or the start */
+    int64_t seen_ms;
+    uint64_t seen_bytes, seen_syncs;
+    uint64_t first_seq; /* of the first event of this start */
+    int64_t idle_ms;
+    uint64_t idle_bytes, idle_syncs;
+    bool was_idle;
+};
+
 /* The order is about pages: what is always in use stands together in as few of them as possible, between the large buffers that are touched
  * with their work alone.  The journal has its buffers first, the link last but for its addresses, the control socket first, the engine last. */
 struct daemon {
@@ -57,6 +68,7 @@ struct daemon {
     bool reload_again;
     bool loaded, load_failed;
     int lock_fd;
+    struct wear wear; /* with METRICS */
     char last_version[32];
     char stop_reason[64];
     struct identity identity;
@@ -91,6 +103,10 @@ struct link_options daemon_link_options(const struct daemon *daemon);
 /* daemon/rest.c: at the end of a turn; and when it is to be called although nothing happens, -1: not. */
 void rest_if_idle(struct daemon *daemon);
 int64_t rest_next_ms(const struct daemon *daemon);
+/* daemon/wear.c: from what a start has written on; at the end of each turn; the member "disk" of daemon.status. */
+void wear_begin(struct daemon *daemon);
+void wear_account(struct daemon *daemon);
+void wear_write(struct daemon *daemon, struct json_writer *w);
 /* daemon/methods.c */
 extern const struct rpc_method daemon_methods[];
 extern const size_t daemon_method_count;

@@ -1,4 +1,5 @@
 /* What `charter-daemon --help` prints: the flags and commands of this build. */
+#include "base/log.h"
 #include "daemon/options.h"
 
 #define TEXT_OF(number) #number
@@ -114,30 +115,13 @@
 #define LIMITS_USAGE ""
 #endif
 
-#ifdef CONFIG_LOG_DEBUG
-#define LEVELS "error|warning|info|debug"
-#elif defined CONFIG_LOG_INFO
-#define LEVELS "error|warning|info"
-#elif defined CONFIG_LOG_WARNING
-#define LEVELS "error|warning"
-#else
-#define LEVELS "error"
-#endif
-#if defined CONFIG_LOG_DEBUG || defined CONFIG_LOG_INFO
-#define LEVEL_DEFAULT "info"
-#elif defined CONFIG_LOG_WARNING
-#define LEVEL_DEFAULT "warning"
-#else
-#define LEVEL_DEFAULT "error"
-#endif
-
 const char options_help[] =
     "charter-daemon: runs Charter workflows of one project\n"
     "\n"
     "  charter-daemon start [--project-path DIR]" LINK_USAGE " [--background]\n"
     "                      " PROXY_USAGE TLS_USAGE RECONNECT_USAGE
     " [--journal-kib N]" SALVAGE_USAGE "\n"
-    "                       [--log-level " LEVELS
+    "                       [--log-level " LOG_LEVELS
     "] [--log-format text|json]\n" CHECK_USAGE VERIFY_USAGE LIMITS_USAGE
     "  charter-daemon --version | --help\n"
     "\n"
@@ -145,7 +129,7 @@ const char options_help[] =
         PROXY_FLAGS RECONNECT_FLAGS TLS_FLAGS
     "  --journal-kib N     disk space for the journal, from 2048 to 1048576 KiB (CHARTER_JOURNAL_KIB; default: " JOURNAL_KIB
     ")\n" SALVAGE_FLAGS "  --background        detach from the terminal when ready\n"
-    "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: " LEVEL_DEFAULT
+    "  --log-level L       what is logged on stderr (CHARTER_LOG_LEVEL; default: " LOG_DEFAULT_NAME
     ")\n"
     "  --log-format F      text or json, a line each (CHARTER_LOG_FORMAT; default: text)\n"
     "\n"

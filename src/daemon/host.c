@@ -11,7 +11,15 @@ void daemon_write_features(struct json_writer *w)
         const char *name;
         bool built_in;
     } features[] = {
+        {"link", BUILT_IN(CONFIG_LINK)},
         {"tls", BUILT_IN(CONFIG_TLS)},
+        {"tls-1.2", BUILT_IN(CONFIG_TLS_1_2)},
+        {"tls-rsa", BUILT_IN(CONFIG_TLS_RSA)},
+        {"tls-chacha20", BUILT_IN(CONFIG_TLS_CHACHA20)},
+        {"tls-ca", BUILT_IN(CONFIG_TLS_CA)},
+        {"tls-crl", BUILT_IN(CONFIG_TLS_CRL)},
+        {"tls-client-cert", BUILT_IN(CONFIG_TLS_CLIENT_CERT)},
+        {"tls-resume", BUILT_IN(CONFIG_TLS_RESUME)},
         {"yaml", BUILT_IN(CONFIG_YAML)},
         {"chain", BUILT_IN(CONFIG_JOURNAL_CHAIN)},
         {"python", BUILT_IN(CONFIG_PYTHON_BRIDGE)},
@@ -22,7 +30,11 @@ void daemon_write_features(struct json_writer *w)
         {"resolve", BUILT_IN(CONFIG_RESOLVE)},
         {"proxy", BUILT_IN(CONFIG_PROXY)},
         {"salvage", BUILT_IN(CONFIG_SALVAGE)},
+        {"notify", BUILT_IN(CONFIG_NOTIFY)},
         {"metrics", BUILT_IN(CONFIG_METRICS)},
+        {"log-debug", BUILT_IN(CONFIG_LOG_DEBUG)},
+        {"log-info", LOG_BUILT >= LOG_INFO},
+        {"log-warning", LOG_BUILT >= LOG_WARNING},
     };
 
     json_key(w, "features");

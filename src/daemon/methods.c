@@ -9,19 +9,6 @@
 
 #include <string.h>
 
-static void write_wear(struct json_writer *w)
-{
-    uint64_t bytes, syncs;
-
-    if (!port_wear(&bytes, &syncs))
-        return;
-    json_key(w, "disk");
-    json_object(w);
-    json_put_u64(w, "bytes_written", bytes);
-    json_put_u64(w, "syncs", syncs);
-    json_object_end(w);
-}
-
 static void on_status(void *context, struct rpc_call *call, struct str params)
 {
     struct daemon *daemon = context;
@@ -66,7 +53,7 @@ static void on_status(void *context, struct rpc_call *call, struct str params)
     json_object_end(w);
     if (BUILT_IN(CONFIG_METRICS)) {
         json_put_i64(w, "memory_private_bytes", port_memory_private());
-        write_wear(w);
+        wear_write(daemon, w);
     }
     json_put_text(w, "sandbox", port_confinement() > 0 ? "landlock" : "none");
     json_key(w, "lacks");

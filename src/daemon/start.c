@@ -329,6 +329,7 @@ bool daemon_start(struct daemon *daemon)
     lacks_find(daemon);
 
     const char *reason = start_reason(daemon);
+    wear_begin(daemon);
     daemon_say_started(daemon, reason);
     engine_resume(&daemon->engine, daemon->crashed);
     if (daemon->engine.fatal != OK || journal_commit(&daemon->journal, daemon->loop.now_ms) != OK)

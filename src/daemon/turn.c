@@ -2,6 +2,7 @@
  * only behind it do processes start and bytes leave. */
 #include "daemon/daemon.h"
 
+#include "base/built.h"
 #include "base/log.h"
 #include "link/state.h"
 #include "port.h"
@@ -218,5 +219,7 @@ void daemon_turn(struct daemon *daemon)
     if (daemon->journal.urgent)
         loop_wake(
             &daemon->loop); /* acting has appended something: it has a commit of its own coming */
+    if (BUILT_IN(CONFIG_METRICS))
+        wear_account(daemon);
     rest_if_idle(daemon);
 }

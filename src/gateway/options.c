@@ -15,7 +15,7 @@ static const char help[] =
     "  --token-file FILE    everything under /v1 wants this bearer token; read again on SIGHUP\n"
     "  --name NAME          how the gateway calls itself (default: gateway)\n"
     "  --heartbeat-s N      a daemon silent for 1.5 times as long is gone (default 30)\n"
-    "  --log-level LEVEL    error, warning, info (default) or debug\n"
+    "  --log-level LEVEL    " LOG_LEVELS " (default: " LOG_DEFAULT_NAME ")\n"
     "  --version, --help\n"
     "\n"
     "Each option may also be given as CHARTER_GATEWAY_LISTEN, _STORE, _TOKEN_FILE, _NAME, _HEARTBEAT_S,\n"
@@ -94,7 +94,7 @@ static const struct {
     {"--token-file", "CHARTER_GATEWAY_TOKEN_FILE", "a file name", take_token_file},
     {"--name", "CHARTER_GATEWAY_NAME", "a name of at most 64 bytes", take_name},
     {"--heartbeat-s", "CHARTER_GATEWAY_HEARTBEAT_S", "seconds from 1 to 3600", take_heartbeat},
-    {"--log-level", "CHARTER_GATEWAY_LOG_LEVEL", "error, warning, info or debug", take_log_level},
+    {"--log-level", "CHARTER_GATEWAY_LOG_LEVEL", "one of " LOG_LEVELS, take_log_level},
 };
 
 #define TABLE (sizeof table / sizeof table[0])

@@ -190,8 +190,9 @@ static bool failed(struct project_problem *problem, const char *what, enum err e
 {
     bool no_room = err == ERR_NO_SPACE || err == ERR_READ_ONLY;
     problem_set(problem, no_room ? CHARTER_JOURNAL_FULL : CHARTER_INTERNAL_ERROR,
-                "%s cannot be written: %s; the run was not accepted", what,
-                err == ERR_TOO_LARGE ? err_text(err) : port_last_error());
+                "%s cannot be written: %s; the run was not accepted%s", what,
+                err == ERR_TOO_LARGE ? err_text(err) : port_last_error(),
+                no_room ? ", make room on the disk first" : "");
     return false;
 }
 

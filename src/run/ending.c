@@ -12,6 +12,7 @@ static void retire(struct engine *engine, struct run *run, struct journal_place 
     if (engine->scratch.step_run == run)
         engine->scratch.step_run = NULL;
     table_retire(&engine->table, run, ended, evicted);
+    engine->metrics.runs_ended++;
     if (evicted[0] != '\0') {
         engine->remover_wanted = true;
         engine_clean_up(engine);

@@ -183,7 +183,7 @@ struct engine_scratch {
 };
 
 struct engine_metrics {
-    uint64_t steps_started, processes_started;
+    uint64_t steps_started, processes_started, runs_ended;
 };
 
 struct engine {

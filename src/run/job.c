@@ -280,6 +280,8 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
         error.code = read.code;
         memcpy(error.message, read.message, sizeof error.message);
         memcpy(error.data, read.data, sizeof error.data);
+        if (read.code == RPC_JOURNAL_FULL)
+            engine_journal_figures(engine, &error); /* which its helper does not know */
         engine_refuse(engine, &job->call, &error);
     } else if (job->kind == JOB_SUBMIT || job->kind == JOB_COMPARE) {
         on_submitted(engine, job, read.result, str_range(job->labels_text, job->labels_n));

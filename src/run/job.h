@@ -23,6 +23,8 @@ bool job_has_command(const struct engine *engine, const char *key);
 
 /* Shared with run/methods.c: errors that are outcomes of commands are remembered, then told. */
 void engine_refuse(struct engine *engine, struct rpc_call *call, const struct rpc_error *error);
+/* The data of -32012: what the journal holds, and may hold. */
+void engine_journal_figures(const struct engine *engine, struct rpc_error *error);
 void engine_refuse_run(struct engine *engine, struct rpc_call *call, const char *run_id);
 /* A command that caused no event of its own has a record of its own. */
 void engine_remember(struct engine *engine, const struct rpc_command *command, const char *run_id);

@@ -42,6 +42,18 @@ static bool check_labels(struct rpc_call *call, struct str labels)
     return true;
 }
 
+void engine_journal_figures(const struct engine *engine, struct rpc_error *error)
+{
+    struct out data = OUT_ON(error->data);
+    struct json_writer w = json_writer(&data);
+
+    json_object(&w);
+    json_put_i64(&w, "bytes", journal_bytes(engine->journal));
+    json_put_i64(&w, "limit", engine->journal->limit);
+    json_object_end(&w);
+    out_cstr(&data);
+}
+
 static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
 {
     struct rpc_error error;
@@ -60,13 +72,7 @@ static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
         (long long)engine_live_bytes(engine),
         pressure_is_live(engine) ? "some of them have ended"
                                  : "the gateway has acknowledged events");
-    struct out data = OUT_ON(error.data);
-    struct json_writer w = json_writer(&data);
-    json_object(&w);
-    json_put_i64(&w, "bytes", journal_bytes(engine->journal));
-    json_put_i64(&w, "limit", engine->journal->limit);
-    json_object_end(&w);
-    out_cstr(&data);
+    engine_journal_figures(engine, &error);
     engine_refuse(engine, call, &error);
     return true;
 }

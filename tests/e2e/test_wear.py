@@ -31,8 +31,30 @@ def test_an_idle_daemon_writes_nothing(project, daemon_of):
     before, files = disk_of(daemon), {path: path.stat().st_mtime_ns for path in journal.iterdir()}
     begun = daemon.call("daemon.status")["uptime_s"]
     wait_until(lambda: daemon.call("daemon.status")["uptime_s"] >= begun + 5, "five seconds")
-    assert disk_of(daemon) == before, "questions about it cost nothing either"
+    after = disk_of(daemon)
+    assert after["idle"].pop("seconds") >= before["idle"].pop("seconds") + 4
+    assert after == before, "questions about it cost nothing either"
     assert {path: path.stat().st_mtime_ns for path in journal.iterdir()} == files
+
+
+def test_what_is_written_is_told_by_run_by_event_and_while_nothing_runs(project, daemon_of):
+    project.workflow("w", [step("one", value=1)])
+    daemon = daemon_of(project)
+    runs = [daemon.run("w") for _ in range(3)]
+    disk = disk_of(daemon)
+    assert disk["runs_ended"] == len(runs)
+    wait_until(lambda: disk_of(daemon)["events"] == len(daemon.events()), "all that is in the journal, as this is the first start")
+    wait_until(lambda: disk_of(daemon)["idle"]["seconds"] >= 2, "two seconds of nothing")
+    assert disk_of(daemon)["idle"]["bytes_written"] == disk_of(daemon)["idle"]["syncs"] == 0
+    before = disk_of(daemon)
+    project.workflow("gate", [{"id": "g", "gate": {"message": "?"}}])
+    run = daemon.start_run("gate")
+    wait_until(lambda: daemon.status(run)["status"] == "waiting", "the gate")
+    now = disk_of(daemon)
+    assert now["bytes_written"] > before["bytes_written"] and now["idle"]["bytes_written"] == 0, "what a run writes is not idle's"
+    up = daemon.call("daemon.status")["uptime_s"]
+    wait_until(lambda: daemon.call("daemon.status")["uptime_s"] >= up + 2, "two seconds at the gate")
+    assert disk_of(daemon)["idle"] == now["idle"], "a run that waits is no idling"
 
 
 def test_what_runs_write_is_counted_with_what_helpers_do(project, daemon_of):
@@ -55,4 +77,4 @@ def test_what_runs_write_is_counted_with_what_helpers_do(project, daemon_of):
     if charter.exists():
         shown = subprocess.run([charter, "daemon", "status", "--project-path", str(project.path)], capture_output=True, text=True,
                                timeout=DEADLINE, check=True, env=clean_environment()).stdout
-        assert re.search(r"^disk +\d+ bytes written, \d+ syncs since its start$", shown, re.M), shown
+        assert re.search(r"^disk +\d+ bytes written, \d+ syncs since its start, by \d+ runs and \d+ events; of these 0 bytes, 0 syncs in \d+ s without a run$", shown, re.M), shown
