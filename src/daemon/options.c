@@ -340,10 +340,16 @@ bool options_read(struct options *options, int argc, char **argv)
             lacks = commands[i].lacks;
             found = true;
         }
-    if (!found)
-        return complain(argc > 1 ? "unknown command"
-                                 : "a command is missing (start, check, verify, limits)",
-                        argc > 1 ? argv[1] : "");
+    if (!found && argc > 1)
+        return complain("unknown command", argv[1]);
+    if (!found) {
+        char bytes[64];
+        struct out out = OUT_ON(bytes);
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+            if (commands[i].lacks == NULL && commands[i].name[0] != '-')
+                out_format(&out, "%s%s", out.n == 0 ? "" : ", ", commands[i].name);
+        return complain("a command is missing", out_cstr(&out));
+    }
     if (lacks != NULL)
         return complain_of_lack(argv[1], lacks);
     for (int i = 2; i < argc; i++) {
