@@ -27,8 +27,7 @@ enum err secret_read(struct secret *secret, char *buffer, size_t size, struct st
     return err;
 }
 
-#define SECRET_SHORTEST 4 /* bytes; what is shorter would be found in every other word */
-#define SECRET_BASIC ((LIMIT_TOKEN + 2) / 3 * 4)
+#define SECRET_SHORTEST 4  /* bytes; what is shorter would be found in every other word */
 #define SECRET_BEGINNING 8 /* bytes that are as good as all of it: texts of peers are cut */
 
 static void hide(struct str secret, char *text)
@@ -54,7 +53,7 @@ void secret_hide(const char *path, char *text)
 {
     char buffer[LIMIT_TOKEN];
     struct secret secret = {.path = path};
-    char digits[SECRET_BASIC + 1];
+    char digits[SECRET_TEXT + 1];
     struct out basic = OUT_ON(digits);
     struct str whole, user, password;
 
@@ -63,6 +62,7 @@ void secret_hide(const char *path, char *text)
         if (str_cut(whole, ':', &user, &password)) {
             hide(password, text);
             /* As it goes to a proxy. */
+            whole = str_head(whole, SECRET_TEXT / 4 * 3);
             base64_encode(&basic, (const unsigned char *)whole.p, whole.n);
             hide(out_view(&basic), text);
         }

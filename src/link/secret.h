@@ -17,7 +17,10 @@ struct secret {
 enum err secret_read(struct secret *secret, char *buffer, size_t size, struct str *text);
 /* Only looks at the file: from now on a change of it is seen. */
 void secret_look(struct secret *secret);
-/* Puts *** into `text` (NUL-terminated) where a peer has repeated the secret in this file (the password in it, all of it in base64),
+/* What such a text may hold.  As many digits of base64 are looked for: a buffer for those of the longest secret would be a third of the
+ * stack. */
+#define SECRET_TEXT 448
+/* Puts *** into `text` (NUL-terminated, SECRET_TEXT bytes at most) where a peer has repeated the secret in this file (the password in it, all of it in base64),
  * or 8 bytes of its beginning.  Reads the file; one
  * that cannot be read hides nothing. */
 void secret_hide(const char *path, char *text);

@@ -35,6 +35,7 @@ static void set_error(struct link *link, const char *format, va_list args)
     out_vformat_cut(&out, format, args);
     out_cstr(&out);
     /* Peers' words are among them, and a peer may repeat what it was sent. */
+    _Static_assert(sizeof link->last_error <= SECRET_TEXT, "all of it is looked at");
     secret_hide(link->options.token_file, link->last_error);
     secret_hide(link->options.proxy->credentials_file, link->last_error);
 }
