@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import DAEMON, MESSAGE, Closed, Project, RpcError, clean_environment, needs, step, wait_until
+from harness import DAEMON, GRACE, MESSAGE, Closed, Project, RpcError, clean_environment, needs, step, wait_until
 
 
 def test_a_long_request_goes_on_when_the_pipe_has_room_again(project, daemon_of):
@@ -146,7 +146,7 @@ def test_the_second_signal_stops_at_once_also_when_steps_are_being_interrupted(p
     daemon.signal(signal.SIGTERM)
     daemon.signal(signal.SIGINT)
     assert daemon.wait(20) == 0
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < GRACE, "the grace time was not waited for"
 
 
 @needs("CHECK")
