@@ -1,6 +1,7 @@
 /* Owns the signal handlers.  They only count, and run inside port_wait() alone: everywhere else the signals are blocked.  So no call
  * elsewhere is interrupted, none is lost between a look at the counts and the wait, and a handler's frame, which holds all of the
- * processor's vectors (3.4 KiB with AVX-512), lies where the stack is shallow.  That and what is blocked are the writable statics it needs. */
+ * processor's vectors (3.4 KiB with AVX-512), lies where the stack is shallow.  The counts and the mask are writable statics, which
+ * handlers need. */
 #include "internal.h"
 
 #include <errno.h>

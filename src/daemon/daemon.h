@@ -34,7 +34,7 @@ enum daemon_phase {
 
 /* What was written up to the end of the last turn, and how much of it while nothing ran. */
 struct wear {
-    int64_t busy_ms; /* when there was a run last, or the start */
+    int64_t busy_ms; /* when there was a run or a helper last, or the start */
     int64_t seen_ms;
     uint64_t seen_bytes, seen_syncs;
     uint64_t first_seq; /* of the first event of this start */
