@@ -158,10 +158,27 @@ static void yaml_bombs_are_refused(void **state)
     if (LIMIT_JSON_DEPTH > 20 && strstr(answer, "more keys and values than") == NULL &&
         strstr(answer, "too long as JSON") == NULL)
         fail_msg("%s", answer);
-    n = snprintf(text, sizeof text, "a0: &a0 [x]\n");
-    for (int i = 1; i < LIMIT_JSON_DEPTH + 28; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "a%d: &a%d [*a%d]\n", i, i, i - 1);
-    assert_non_null(strstr(yaml(text), "nested too deep"));
+}
+
+/* What an alias stands for counts with what it stands in; neither alone is too deep. */
+static void yaml_aliases_do_not_pass_the_depth(void **state)
+{
+    (void)state;
+    char text[4 * LIMIT_JSON_DEPTH + 64], json[4 * LIMIT_JSON_DEPTH + 64], nest[LIMIT_JSON_DEPTH],
+        ends[LIMIT_JSON_DEPTH];
+    memset(nest, '[', sizeof nest);
+    memset(ends, ']', sizeof ends);
+    int inner = LIMIT_JSON_DEPTH / 2, outer = LIMIT_JSON_DEPTH - 1 - inner; /* 1: the mapping */
+    snprintf(text, sizeof text, "a: &a %.*sx%.*s\nb: %.*s*a%.*s\n", inner, nest, inner, ends, outer,
+             nest, outer, ends);
+    snprintf(json, sizeof json, "{\"a\":%.*s\"x\"%.*s,\"b\":%.*s%.*s\"x\"%.*s%.*s}", inner, nest,
+             inner, ends, outer, nest, inner, nest, inner, ends, outer, ends);
+    assert_string_equal(yaml(text), json);
+    outer++;
+    snprintf(text, sizeof text, "a: &a %.*sx%.*s\nb: %.*s*a%.*s\n", inner, nest, inner, ends, outer,
+             nest, outer, ends);
+    snprintf(json, sizeof json, "2:%d nested too deep", 4 + outer);
+    assert_string_equal(yaml(text), json);
 }
 
 static void yaml_that_is_too_much_is_refused_quickly(void **state)
@@ -290,6 +307,7 @@ int main(void)
         cmocka_unit_test(yaml_keys_are_their_text),
         cmocka_unit_test(yaml_aliases_stand_for_their_node),
         cmocka_unit_test(yaml_bombs_are_refused),
+        cmocka_unit_test(yaml_aliases_do_not_pass_the_depth),
         cmocka_unit_test(yaml_that_is_too_much_is_refused_quickly),
         cmocka_unit_test(yaml_outside_of_the_contract_is_refused_with_its_place),
         cmocka_unit_test(yaml_brackets_may_close_at_the_key),
