@@ -158,6 +158,15 @@ def test_two_files_of_one_meaning_are_an_error(project):
 # --- starting -------------------------------------------------------------------------------------------------------
 
 
+def test_a_wrong_variable_is_said_to_be_one(project):
+    ended = command("start", "--project-path", project.path, env={"CHARTER_LOG_LEVEL": "loud"})
+    assert ended.returncode == 2
+    assert "loud" in ended.stderr and "this is from the environment: CHARTER_LOG_LEVEL" in ended.stderr, ended.stderr
+    ended = command("start", "--project-path", project.path, "--log-level", "loud", env={"CHARTER_LOG_LEVEL": LOG_LEVEL})
+    assert ended.returncode == 2
+    assert "loud" in ended.stderr and "environment" not in ended.stderr, ended.stderr
+
+
 @needs("LOG_INFO")
 def test_variables_stand_in_for_flags_and_flags_win(project, places):
     process = subprocess.Popen([DAEMON, "start", "--log-format", "json"], cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

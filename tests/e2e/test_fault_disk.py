@@ -126,7 +126,7 @@ def test_starts_on_a_disk_that_is_full(small_disk, daemon_of):
     assert daemon.end_of(waiting[0]).status == "succeeded"
     with pytest.raises(RpcError) as refused:
         daemon.start_run()
-    assert refused.value.code == -32012, "a new run needs space"
+    assert refused.value.code == -32012 and set(refused.value.data) == {"bytes", "limit"}, "a new run needs space"
     small_disk.resize("16m")
     for run in waiting[1:]:
         approve(daemon, run)

@@ -171,11 +171,20 @@ INPUTS = {"workflow_id": "work", "inputs": {"text": "hello"}}
 # --- hello, events, commands -----------------------------------------------------------------------
 
 
+FEATURES = {
+    "link": "LINK", "tls": "TLS", "tls-1.2": "TLS_1_2", "tls-rsa": "TLS_RSA", "tls-chacha20": "TLS_CHACHA20", "tls-ca": "TLS_CA", "tls-crl": "TLS_CRL",
+    "tls-client-cert": "TLS_CLIENT_CERT", "tls-resume": "TLS_RESUME", "yaml": "YAML", "chain": "JOURNAL_CHAIN", "python": "PYTHON_BRIDGE",
+    "landlock": "LANDLOCK", "describe": "DESCRIBE", "patterns": "PATTERN", "user-names": "USER_NAMES", "resolve": "RESOLVE", "proxy": "PROXY",
+    "salvage": "SALVAGE", "notify": "NOTIFY", "metrics": "METRICS", "log-debug": "LOG_DEBUG", "log-info": "LOG_INFO", "log-warning": "LOG_WARNING",
+}
+
+
 def test_hello_comes_first_and_says_who_speaks(gateway, start):
     start("--gateway", gateway.url)
     hello = gateway.wait_connected().hello
     assert hello["project"] == "e2e" and hello["reason"] == "start" and hello["command_seen"] == 0
-    assert hello["daemon"]["epoch"] == 1 and ("yaml" in hello["daemon"]["features"]) == built("YAML")
+    assert hello["daemon"]["epoch"] == 1
+    assert hello["daemon"]["features"] == [name for name, symbol in FEATURES.items() if built(symbol)]
     assert hello["limits"] == {"message_bytes": CONFIGURATION.get("MESSAGE_BYTES", 65536), "runs": CONFIGURATION.get("RUNS_IN_FLIGHT", 32)}
     assert gateway.wait_event("daemon.started")["seq"] == 1
 
