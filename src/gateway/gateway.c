@@ -268,6 +268,7 @@ int gateway_run(struct gateway *gateway, const struct gateway_options *options)
         (struct loop_fd){.wanted = PORT_READABLE, .on_ready = on_connection, .context = gateway};
     gateway->accept_again = (struct loop_timer){.on_due = on_accept_again, .context = gateway};
     loop_start(&gateway->loop);
+    gateway->last_rpc_id = (uint64_t)port_wall_ms(); /* beyond those of the gateway's last life */
     if (!read_token(gateway))
         return EXIT_FAILED;
     if (port_signals_start() != OK) {

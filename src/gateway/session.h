@@ -19,7 +19,6 @@ struct session {
     int64_t epoch;
     int64_t acked;
     int64_t message_bytes;
-    uint64_t last_rpc_id;
     struct {
         uint64_t rpc_id; /* 0: free */
         int64_t seq;

@@ -56,7 +56,7 @@ bool session_read(struct connection *connection, struct str method, struct str p
 
     if (!session->ready || session->ending || connection->out.n >= GATEWAY_OUT_HIGH)
         return false;
-    *rpc_id = ++session->last_rpc_id;
+    *rpc_id = ++connection->gateway->last_rpc_id;
     return send_request(connection, *rpc_id, method, params);
 }
 
@@ -84,7 +84,7 @@ static bool send_waiting(void *context, const struct store_command *command)
         session->commands_due = true;
         return false;
     }
-    uint64_t rpc_id = ++session->last_rpc_id;
+    uint64_t rpc_id = ++connection->gateway->last_rpc_id;
     if (!send_request(connection, rpc_id, command->method,
                       with_command(connection->gateway, command->params, command))) {
         connection->dead = true; /* no memory */

@@ -1,7 +1,6 @@
 """charter-gateway from outside: daemons on one side (peers/daemon.py), HTTP on the other."""
 
 import asyncio
-import base64
 import http.client
 import json
 import os
@@ -956,7 +955,7 @@ def test_an_unanswered_command_is_sent_again_with_a_new_id(gateway):
         status, body = await call  # the caller has waited all along
         assert status == 200 and "result" in body
         starts = [r for r in daemon.requests if r["method"] == "run.start"]
-        assert len(starts) == 2 and starts[0]["params"] == starts[1]["params"]
+        assert len(starts) == 2 and starts[0]["params"] == starts[1]["params"] and starts[0]["id"] != starts[1]["id"]
         await daemon.close()
 
     asyncio.run(main())
