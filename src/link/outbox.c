@@ -27,6 +27,7 @@ void outbox_begin_session(struct outbox *outbox, const struct journal *journal, 
     outbox->ceiling = ceiling;
     outbox->message_max = message_max < LIMIT_MESSAGE ? message_max : LIMIT_MESSAGE;
     outbox->batch_first = 0;
+    outbox->batch_longest = 0;
     outbox->gap_to = acked + 1 < first ? first - 1 : 0;
     outbox->cursor = journal_cursor_after(journal, acked);
 }
@@ -37,6 +38,8 @@ enum err outbox_ack(struct outbox *outbox, uint64_t acked)
         return ERR_INVALID;
     if (acked > outbox->acked)
         outbox->acked = acked;
+    if (outbox->acked == outbox->sent)
+        outbox->batch_longest = 0;
     return OK;
 }
 
@@ -226,6 +229,8 @@ enum err outbox_write(struct outbox *outbox, struct journal *journal, struct out
     json_object_end(&w);
     rpc_end(&w);
     outbox->batch_first = first;
+    if (outbox->sent > first && out->n > outbox->batch_longest)
+        outbox->batch_longest = out->n;
     return err;
 }
 
@@ -239,7 +244,7 @@ void outbox_too_large(struct outbox *outbox)
         outbox->oversize_seq = outbox->sent;
         return;
     }
-    size_t half =
-        outbox->batch_max < outbox->message_max ? outbox->batch_max / 2 : outbox->message_max / 2;
-    outbox->batch_max = half > OUTBOX_MESSAGE_MIN / 4 ? half : OUTBOX_MESSAGE_MIN / 4;
+    /* Half of what was said; in the end a batch has one event. */
+    if (outbox->batch_longest > 0)
+        outbox->batch_max = outbox->batch_longest / 2;
 }

@@ -13,9 +13,11 @@ struct outbox {
     uint64_t acked, sent, ceiling;
     uint64_t batch_first; /* of the last batch; 0: none in this session */
     struct journal_cursor cursor;
-    size_t message_max;    /* bytes that both sides take */
-    size_t batch_max;      /* where a batch of several events ends: halved by each 1009 */
-    uint64_t careful_to;   /* after a 1009: one batch at a time until this is acknowledged */
+    size_t message_max; /* bytes that both sides take */
+    size_t batch_max;   /* where a batch of several events ends: a 1009 makes it smaller */
+    size_t
+        batch_longest;   /* bytes of the longest batch of several events that is not acknowledged */
+    uint64_t careful_to; /* after a 1009: one batch at a time until this is acknowledged */
     uint64_t oversize_seq; /* this one went alone and was too large: a stand-in goes */
     uint64_t gap_to;       /* events up to here are gone and must be told; 0: none */
 };
