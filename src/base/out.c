@@ -9,7 +9,7 @@ struct out out_on(char *buffer, size_t size)
 
 void out_reset(struct out *out)
 {
-    out->n = 0;
+    out->n = out->lost = 0;
     out->overflow = false;
 }
 
@@ -17,6 +17,7 @@ void out_str(struct out *out, struct str s)
 {
     if (out->overflow || s.n > out->cap - out->n) {
         out->overflow = true;
+        out->lost += s.n;
         return;
     }
     if (s.n > 0)
@@ -28,6 +29,7 @@ char *out_take(struct out *out, size_t n)
 {
     if (out->overflow || n > out->cap - out->n) {
         out->overflow = true;
+        out->lost += n;
         return NULL;
     }
     out->n += n;
@@ -36,10 +38,12 @@ char *out_take(struct out *out, size_t n)
 
 void out_byte(struct out *out, char c)
 {
-    if (out->overflow || out->n == out->cap)
+    if (out->overflow || out->n == out->cap) {
         out->overflow = true;
-    else
+        out->lost++;
+    } else {
         out->p[out->n++] = c;
+    }
 }
 
 void out_text(struct out *out, const char *text)
@@ -82,6 +86,7 @@ void out_truncate(struct out *out, size_t n)
 {
     if (n <= out->n) {
         out->n = n;
+        out->lost = 0;
         out->overflow = false;
     }
 }

@@ -13,6 +13,7 @@ struct out {
     size_t cap;    /* bytes */
     size_t n;      /* bytes written */
     bool overflow; /* sticky */
+    size_t lost;   /* bytes that were to follow since then */
 };
 
 #define OUT_ON(array) out_on((array), sizeof(array))

@@ -349,6 +349,8 @@ static void show_gateway(struct cli *cli, struct str gateway)
         put(cli, member(gateway, "next_try_s"));
         cli_screen_put(&cli->screen, " s\n");
     }
+    if (json_is_true(member(gateway, "paused")))
+        line(cli, "  paused", STR("queued runs wait, as the gateway asked"));
     line(cli, "  stored to", member(gateway, "acked_seq"));
     show_traffic(cli, "  received", member(gateway, "messages_in"), member(gateway, "bytes_in"));
     show_traffic(cli, "  sent", member(gateway, "messages_out"), member(gateway, "bytes_out"));

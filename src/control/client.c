@@ -90,7 +90,8 @@ static void dispatch(struct control_client *client, struct str line)
     struct rpc_error error;
 
     if (rpc_read(line, &envelope, &error) != OK) {
-        answer_error(client, envelope.id, &error);
+        if (envelope.kind != RPC_NOTIFICATION) /* which has no answer (JSON-RPC 2.0 §4.1) */
+            answer_error(client, envelope.id, &error);
         return;
     }
     if (rpc_dispatch(client->control->dispatcher, &client->peer, &envelope) == ERR_AGAIN) {
@@ -188,6 +189,7 @@ enum err client_open(struct control *control, struct control_client *client, int
     client->control = control;
     client->open = true;
     client->peer.channel = RPC_LOCAL;
+    client->peer.message_max = LIMIT_MESSAGE;
     client->peer.begin = on_begin;
     client->peer.end = on_end;
     client->peer.pending = 0;

@@ -202,6 +202,7 @@ void daemon_turn(struct daemon *daemon)
     reap_children(daemon);
     take_signals(daemon, &signals);
     control_retry(&daemon->control);
+    link_retry(&daemon->link);
     engine_advance(&daemon->engine);
     go_on_stopping(daemon);
 

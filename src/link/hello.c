@@ -165,6 +165,7 @@ static void welcome(struct link *link, const struct welcome *answer)
     link->pinged_ms = link->loop->now_ms;
     link->peer.generation++;
     link->peer.pending = 0;
+    link->peer.message_max = message_max;
     (void)str_copy(str_of(answer->gateway), link->peer.by, sizeof link->peer.by);
     outbox_begin_session(&link->outbox, link->journal, acked, ceiling, message_max);
     link_enter(link, LINK_EVENT_WELCOME);
@@ -229,6 +230,7 @@ void link_take_hello(struct link *link, const struct rpc_envelope *envelope)
     } else {
         link->round_trip_us = port_monotonic_us() - link->hello_us;
         compare_clocks(link, envelope->result);
+        link_hide_secrets(link, answer.gateway);
         welcome(link, &answer);
     }
 }

@@ -80,6 +80,16 @@ static void take_notification(struct link *link, const struct rpc_envelope *enve
         log_debug("link", "the notification %s is ignored", envelope->method);
 }
 
+/* Nobody waits for an answer (JSON-RPC 2.0 §4.1).  Without acknowledgements there is no session. */
+static void take_bad_notification(struct link *link, const struct rpc_envelope *envelope,
+                                  const struct rpc_error *error)
+{
+    if (strcmp(envelope->method, "events.ack") == 0)
+        take_ack(link, STR("{}"));
+    else
+        log_debug("link", "the notification %s is ignored: %s", envelope->method, error->message);
+}
+
 static void answer_error(struct link *link, struct str id, const struct rpc_error *error)
 {
     struct out *out = link->peer.begin(&link->peer);
@@ -102,6 +112,8 @@ bool link_take_message(struct link *link, struct str message)
         else
             link_close(link, 4400, "the answer to hello is not valid", LINK_AFTER_SLOW,
                        "the gateway's answer to hello is not valid: %s", error.message);
+    } else if (err != OK && envelope.kind == RPC_NOTIFICATION) {
+        take_bad_notification(link, &envelope, &error);
     } else if (err != OK) {
         answer_error(link, envelope.id, &error);
     } else if (envelope.kind == RPC_REQUEST) {

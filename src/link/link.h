@@ -67,6 +67,8 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
                     const struct link_host *host, const struct link_options *options);
 /* New URLs or token: take effect at the next dial; a changed URL list closes the present connection (1001) in order. */
 void link_reconfigure(struct link *link, const struct link_options *options);
+/* The part of a turn before the commit: a request that the dispatcher had no room for is dispatched again. */
+void link_retry(struct link *link);
 /* The part of a turn after the commit: takes newly synced events into the output, writes. */
 void link_after_commit(struct link *link);
 /* Gives memory back that the last burst has touched and nothing stands in: for when there is nothing to do. */

@@ -20,6 +20,11 @@ void link_reconfigure(struct link *link, const struct link_options *options)
     (void)options;
 }
 
+void link_retry(struct link *link)
+{
+    (void)link;
+}
+
 void link_after_commit(struct link *link)
 {
     (void)link;
@@ -70,6 +75,7 @@ void link_write_status(const struct link *link, struct json_writer *w)
     json_key(w, "next_try_s");
     json_null(w);
     json_put_u64(w, "acked_seq", 0);
+    json_put_bool(w, "paused", false);
     json_object_end(w);
 }
 

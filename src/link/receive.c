@@ -133,6 +133,12 @@ void link_on_ready(struct loop_fd *node, unsigned ready)
     take_input(link);
 }
 
+void link_retry(struct link *link)
+{
+    if (link->is_held && link->is_waiting && link_has_socket(link))
+        take_input(link);
+}
+
 void link_on_again(struct loop_timer *timer)
 {
     struct link *link = timer->context;

@@ -28,16 +28,20 @@ void link_enter(struct link *link, enum link_event event)
     link->state_at_ms = link->loop->now_ms;
 }
 
+void link_hide_secrets(const struct link *link, char *text)
+{
+    secret_hide(link->options.token_file, text);
+    secret_hide(link->options.proxy->credentials_file, text);
+}
+
 static void set_error(struct link *link, const char *format, va_list args)
 {
     struct out out = OUT_ON(link->last_error);
 
     out_vformat_cut(&out, format, args);
     out_cstr(&out);
-    /* Peers' words are among them, and a peer may repeat what it was sent. */
     _Static_assert(sizeof link->last_error <= SECRET_TEXT, "all of it is looked at");
-    secret_hide(link->options.token_file, link->last_error);
-    secret_hide(link->options.proxy->credentials_file, link->last_error);
+    link_hide_secrets(link, link->last_error);
 }
 
 void link_set_error(struct link *link, const char *format, ...)
@@ -136,7 +140,7 @@ void link_close(struct link *link, unsigned code, const char *reason, enum link_
 static struct out *peer_begin(struct rpc_peer *peer)
 {
     struct link *link = (struct link *)(void *)peer;
-    return queue_begin(&link->queue, link->outbox.message_max, false);
+    return queue_begin(&link->queue, peer->message_max, false);
 }
 
 static void peer_end(struct rpc_peer *peer, bool ok)
@@ -176,7 +180,8 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
     link->journal = journal;
     link->host = *host;
     take_options(link, options);
-    link->peer = (struct rpc_peer){.channel = RPC_GATEWAY, .begin = peer_begin, .end = peer_end};
+    link->peer = (struct rpc_peer){
+        .channel = RPC_GATEWAY, .message_max = LIMIT_MESSAGE, .begin = peer_begin, .end = peer_end};
     link->timer = (struct loop_timer){.on_due = link_on_timer, .context = link};
     link->again = (struct loop_timer){.on_due = link_on_again, .context = link};
     connect_init(&link->connect, loop, &link->ws, &link->transport, &link->tls, link->message,

@@ -120,6 +120,8 @@ bool link_has_socket(const struct link *link);
 void link_enter(struct link *link, enum link_event event);
 void link_set_error(struct link *link, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* For words of peers, of at most SECRET_TEXT bytes: a peer may repeat what it was sent.  They never get longer. */
+void link_hide_secrets(const struct link *link, char *text);
 /* The one end of every attempt and every connection; `after` and last_error are set. */
 void link_finish(struct link *link);
 /* The same, with the words for last_error and the log. */

@@ -96,6 +96,7 @@ void link_write_status(const struct link *link, struct json_writer *w)
     else
         json_null(w);
     json_put_u64(w, "acked_seq", link->outbox.acked);
+    json_put_bool(w, "paused", link->paused);
     if (BUILT_IN(CONFIG_METRICS))
         put_figures(link, w);
     json_object_end(w);

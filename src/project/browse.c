@@ -100,10 +100,6 @@ void project_list(struct project_workspace *workspace, const struct project *pro
     json_array_end(&w);
     json_object_end(&w);
     json_object_end(&w);
-    if (answer->overflow) {
-        problem_set(&problem, CHARTER_MESSAGE_TOO_LARGE, "more workflows than one answer holds");
-        project_answer_problem(answer, &problem);
-    }
 }
 
 void project_show(struct project_workspace *workspace, const struct project *project,
@@ -126,9 +122,4 @@ void project_show(struct project_workspace *workspace, const struct project *pro
     json_put_raw(&w, "plan", source_root(&workspace->plan));
     json_object_end(&w);
     json_object_end(&w);
-    if (answer->overflow) {
-        problem_set(&problem, CHARTER_MESSAGE_TOO_LARGE,
-                    "manifest and plan are longer than one answer");
-        project_answer_problem(answer, &problem);
-    }
 }

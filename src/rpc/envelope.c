@@ -119,6 +119,8 @@ enum err rpc_read_members(const struct str values[RPC_MEMBERS], struct rpc_envel
         envelope->method[0] = '\0';
     if (values[RPC_MEMBER_PARAMS].n > 0 && json_type(values[RPC_MEMBER_PARAMS]) != JSON_OBJECT) {
         rpc_error_set(error, RPC_INVALID_PARAMS, "invalid params: params must be an object");
+        (void)str_copy(STR("{\"path\":\"\",\"reason\":\"must be an object\"}"), error->data,
+                       sizeof error->data);
         return ERR_INVALID;
     }
     envelope->params = values[RPC_MEMBER_PARAMS];

@@ -14,12 +14,40 @@ static bool is_gone(const struct rpc_call *call)
     return call->peer->generation != call->generation;
 }
 
+/* `{"jsonrpc":"2.0","id":` `,"result":` and `}` */
+#define AROUND_RESULT 34
+
 struct json_writer *rpc_answer_begin(struct rpc_call *call, struct json_writer *w)
 {
     if (call->id[0] == '\0' || is_gone(call))
         return NULL;
-    *w = rpc_begin_result(call->peer->begin(call->peer), str_of(call->id));
+    struct out *out = call->peer->begin(call->peer);
+    call->begun = out->n;
+    *w = rpc_begin_result(out, str_of(call->id));
     return w;
+}
+
+size_t rpc_result_max(const struct rpc_call *call)
+{
+    return call->peer->message_max - AROUND_RESULT - strlen(call->id);
+}
+
+static void too_large(const struct rpc_call *call, size_t size, struct rpc_error *error)
+{
+    rpc_error_set(error, RPC_MESSAGE_TOO_LARGE, "the answer has %zu bytes, a message may have %zu",
+                  size, call->peer->message_max);
+    struct out data = OUT_ON(error->data);
+    struct json_writer w = json_writer(&data);
+    json_object(&w);
+    json_put_u64(&w, "limit", call->peer->message_max);
+    json_put_u64(&w, "size", size);
+    json_object_end(&w);
+    out_cstr(&data);
+}
+
+void rpc_too_large(const struct rpc_call *call, size_t result, struct rpc_error *error)
+{
+    too_large(call, result + AROUND_RESULT + strlen(call->id), error);
 }
 
 void rpc_answer_end(struct rpc_call *call, struct json_writer *w)
@@ -31,15 +59,8 @@ void rpc_answer_end(struct rpc_call *call, struct json_writer *w)
         call->peer->end(call->peer, true);
         return;
     }
+    too_large(call, w->out->n + w->out->lost - call->begun, &error);
     call->peer->end(call->peer, false);
-    rpc_error_set(&error, RPC_MESSAGE_TOO_LARGE,
-                  "the answer is larger than a message may be (%d bytes)", LIMIT_MESSAGE);
-    struct out data = OUT_ON(error.data);
-    struct json_writer d = json_writer(&data);
-    json_object(&d);
-    json_put_i64(&d, "limit", LIMIT_MESSAGE);
-    json_object_end(&d);
-    out_cstr(&data);
     rpc_answer_error(call, &error);
 }
 

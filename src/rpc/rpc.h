@@ -16,6 +16,7 @@ struct rpc_peer {
     char by[LIMIT_KEY + 8]; /* "uid:1000", or the gateway's name */
     uint32_t generation;    /* rises whenever the place is given to another connection */
     unsigned pending;       /* calls that were put off and are not answered yet */
+    size_t message_max;     /* bytes of one message that it takes */
     /* Lends room for one whole message; the answer is what was written when `end` is called (nothing if it overflowed: `end` is then
      * called with ok false and the begun bytes are taken back).  Callers never hold it across turns. */
     struct out *(*begin)(struct rpc_peer *peer);
@@ -38,6 +39,7 @@ struct rpc_call {
     char id[6 * LIMIT_ID + 3]; /* raw; "" for a notification: no answer */
     bool
         again; /* set by a handler that has no room now: nothing was answered, the request is to be dispatched again */
+    size_t begun; /* where in the peer's room the answer begins */
     struct rpc_command command;
     const struct rpc_dispatcher *dispatcher; /* NULL where nobody remembers refusals */
 };
@@ -45,8 +47,12 @@ struct rpc_call {
 /* Begins the answer: the writer stands where the result value goes.  NULL when the peer has gone (nothing to do then) or the
  * call is a notification. */
 struct json_writer *rpc_answer_begin(struct rpc_call *call, struct json_writer *w);
-/* Ends it; an answer that did not fit is replaced by -32001 with limit. */
+/* Ends it; an answer that did not fit is replaced by -32001. */
 void rpc_answer_end(struct rpc_call *call, struct json_writer *w);
+/* Bytes that a result may have to fit into the answer. */
+size_t rpc_result_max(const struct rpc_call *call);
+/* -32001 for a result of so many bytes. */
+void rpc_too_large(const struct rpc_call *call, size_t result, struct rpc_error *error);
 void rpc_answer_error(struct rpc_call *call, const struct rpc_error *error);
 /* A raw result value. */
 void rpc_answer_raw(struct rpc_call *call, struct str result);

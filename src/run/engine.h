@@ -497,14 +497,17 @@ bool engine_is_quiet(const struct engine *engine);
 /* Steps of any run are in flight. */
 bool engine_is_executing(const struct engine *engine);
 void engine_write_hello_runs(struct engine *engine, struct json_writer *w);
-/* The run's object (contract §5), for one that has not ended. */
-void view_run(struct engine *engine, struct json_writer *w, struct run *run, bool whole);
+/* The run's object (contract §5) as a row of runs.list, of a run that has not ended and of one that has. */
+void view_run(struct engine *engine, struct json_writer *w, struct run *run);
 void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended);
-/* With steps and outputs; in a helper alone, as it uses the table up. False: its events are held no longer. */
-bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended);
+/* With steps and outputs.  Errors of steps are shortened where the run would not fit otherwise; `must_fit`: where it does not then, it is a row. */
+void view_run_whole(struct engine *engine, struct json_writer *w, struct run *run, bool must_fit);
+/* In a helper alone, as it uses the table up.  False: its events are held no longer. */
+bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
+                      bool must_fit);
 /* The error -32011 for an ended run (contract §7), with its last decision of this kind, at that step or ("") at any. In a helper alone. */
-void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
-                   enum run_event type, const char *step_id);
+void view_decision(struct engine *engine, const struct ended_run *ended, enum run_event type,
+                   const char *step_id, struct rpc_error *error);
 /* The artifacts of a run; in a helper alone.  False: its events are held no longer. */
 bool view_artifacts(struct engine *engine, struct json_writer *w, const char *run_id);
 

@@ -25,18 +25,32 @@ struct job *job_find_free(struct engine *engine)
     return NULL;
 }
 
-bool job_has_command(const struct engine *engine, const char *key)
+bool job_has_command(const struct engine *engine)
 {
     for (size_t i = 0; i < LIMIT_SUBMISSIONS; i++) {
         const struct job *job = &engine->jobs[i];
-        if (job->kind != JOB_FREE && job->call.command.present &&
-            strcmp(job->call.command.key, key) == 0)
+        if (job->kind != JOB_FREE && job->call.command.present)
             return true;
     }
     return false;
 }
 
 /* --- in the helper ------------------------------------------------------------------------------------------------------- */
+
+static void write_refusal(struct out *answer, const struct rpc_error *error)
+{
+    struct json_writer w = json_writer(answer);
+
+    out_reset(answer);
+    json_object(&w);
+    json_key(&w, "error");
+    json_object(&w);
+    json_put_i64(&w, "code", error->code);
+    json_put_text(&w, "message", error->message);
+    json_put_raw(&w, "data", str_of(error->data));
+    json_object_end(&w);
+    json_object_end(&w);
+}
 
 static int write_ended(struct job *job, struct out *answer)
 {
@@ -50,11 +64,38 @@ static int write_ended(struct job *job, struct out *answer)
     if (job->kind == JOB_ARTIFACTS) {
         if (!view_artifacts(engine, &w, job->run_id))
             return 1;
-    } else if (!view_ended_whole(engine, &w, ended)) {
+    } else if (!view_ended_whole(engine, &w, ended, job->call.command.present)) {
         return 1;
     }
     json_object_end(&w);
     return 0;
+}
+
+/* Around the result. */
+#define OK_BYTES (sizeof "{\"ok\":}" - 1)
+
+/* A result that goes into the answer as it is gets the room that is there. */
+static int write_result(struct job *job, struct out *answer)
+{
+    struct engine *engine = job->engine;
+    const size_t cap = answer->cap, max = rpc_result_max(&job->call) + OK_BYTES;
+    int exit_code = 0;
+
+    if (max < cap)
+        answer->cap = max;
+    if (job->kind == JOB_LIST)
+        project_list(engine->workspace, engine->project, answer);
+    else if (job->kind == JOB_SHOW)
+        project_show(engine->workspace, engine->project, str_of(job->workflow_id), answer);
+    else
+        exit_code = write_ended(job, answer);
+    if (answer->overflow) {
+        struct rpc_error error;
+        rpc_too_large(&job->call, answer->n + answer->lost - OK_BYTES, &error);
+        answer->cap = cap;
+        write_refusal(answer, &error);
+    }
+    return exit_code;
 }
 
 static int job_work(void *context, struct out *answer)
@@ -67,28 +108,26 @@ static int job_work(void *context, struct out *answer)
         .inputs = job->inputs,
         .digest_only = job->kind == JOB_COMPARE,
     };
+    struct rpc_error error;
 
     switch (job->kind) {
     case JOB_SUBMIT:
     case JOB_COMPARE:
         project_submit(engine->workspace, engine->project, &submission, answer);
         break;
-    case JOB_LIST:
-        project_list(engine->workspace, engine->project, answer);
-        break;
-    case JOB_SHOW:
-        project_show(engine->workspace, engine->project, str_of(job->workflow_id), answer);
-        break;
     case JOB_ANSWERS:
         project_answers(engine->workspace, job->fields, job->inputs, answer);
         break;
+    case JOB_LIST:
+    case JOB_SHOW:
     case JOB_STATUS:
     case JOB_ARTIFACTS:
-        return write_ended(job, answer);
+        return write_result(job, answer);
     case JOB_DECIDED:
         journal_detach(engine->journal);
-        view_decision(engine, answer, table_find_ended(&engine->table, str_of(job->run_id)),
-                      job->decided, job->step_id);
+        view_decision(engine, table_find_ended(&engine->table, str_of(job->run_id)), job->decided,
+                      job->step_id, &error);
+        write_refusal(answer, &error);
         break;
     case JOB_FREE:
         break;
@@ -292,7 +331,9 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
     }
     if (!helper_running(&job->helper))
         job->kind = JOB_FREE;
-    loop_wake(engine->loop); /* whoever waits for a free place is looked at again */
+    loop_wake(
+        engine
+            ->loop); /* whoever waits for a free place, or for this command's outcome, is looked at again */
 }
 
 bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind)
@@ -307,6 +348,7 @@ bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, en
     struct rpc_error error;
 
     job->kind = kind;
+    job->call = *call; /* the helper's answer has to fit into the caller's */
     job->helper.owner = job;
     if (helper_start(engine->loop, &job->helper, &work) != OK) {
         job->kind = JOB_FREE;

@@ -18,8 +18,8 @@ bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, en
 void job_refuse_busy(struct engine *engine, struct rpc_call *call, const char *what);
 /* The daemon is stopping: all are given up, their callers are told -32002. */
 void jobs_cancel(struct engine *engine);
-/* Whether the command with this key is being worked on. */
-bool job_has_command(const struct engine *engine, const char *key);
+/* Whether a gateway's command is being worked on. */
+bool job_has_command(const struct engine *engine);
 
 /* Shared with run/methods.c: errors that are outcomes of commands are remembered, then told. */
 void engine_refuse(struct engine *engine, struct rpc_call *call, const struct rpc_error *error);

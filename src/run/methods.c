@@ -66,6 +66,12 @@ bool run_on_command(void *context, struct rpc_call *call, const struct rpc_metho
     (void)method;
     (void)params;
 
+    /* One at a time, in the order of arrival: a cancel must find the run that is being started before it, and `seen` must not pass a
+     * command whose outcome is not on disk, or a crash would lose it. */
+    if (job_has_command(engine)) {
+        call->again = true;
+        return true;
+    }
     const struct command_entry *entry = command_find(&engine->commands, call->command.key);
     if (entry != NULL && memcmp(entry->digest, call->command.digest, sizeof entry->digest) != 0) {
         rpc_error_set(&error, RPC_KEY_CONFLICT, "the key \"%s\" was used with other params",
@@ -81,12 +87,6 @@ bool run_on_command(void *context, struct rpc_call *call, const struct rpc_metho
     }
     if (entry != NULL) {
         answer_command_again(engine, call, entry);
-        return true;
-    }
-    if (job_has_command(engine, call->command.key)) {
-        rpc_error_set(&error, RPC_BUSY, "this command is being worked on");
-        (void)str_copy(STR("{\"retry_after_ms\":200}"), error.data, sizeof error.data);
-        rpc_answer_error(call, &error);
         return true;
     }
     if (call->command.seq > engine->commands.seen)
@@ -236,7 +236,8 @@ void engine_answer_run(struct engine *engine, struct rpc_call *call, struct run 
     struct json_writer writer, *w = rpc_answer_begin(call, &writer);
     if (w == NULL)
         return;
-    view_run(engine, w, run, true);
+    /* A command has taken effect: its answer must not be that it is too long (contract §6: -32001 is no outcome). */
+    view_run_whole(engine, w, run, call->command.present);
     rpc_answer_end(call, w);
 }
 
@@ -319,7 +320,7 @@ void run_on_list(void *context, struct rpc_call *call, struct str params)
                 break;
             w->out->cap -= 128; /* for what ends the answer */
             if (run != NULL)
-                view_run(engine, w, run, false);
+                view_run(engine, w, run);
             else
                 view_ended(engine, w, ended);
             w->out->cap = cap;

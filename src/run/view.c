@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "json/read.h"
+#include "json/utf8.h"
 #include "port.h"
 
 #include <string.h>
@@ -16,18 +17,49 @@ static void put_time(struct json_writer *w, const char *key, int64_t unix_ms)
         json_put_time(w, key, unix_ms);
 }
 
+#define UNCUT SIZE_MAX
+
+/* An error with so many bytes of its message and no stderr; that it is not all is said. */
+static void put_cut(struct engine *engine, struct json_writer *w, struct str error, size_t max)
+{
+    struct json_walk walk = json_walk(error);
+    struct out text = OUT_ON(engine->scratch.value);
+    struct str name, value;
+    char key[16];
+
+    json_object(w);
+    while (json_walk_next(&walk, &name, &value)) {
+        if (!json_string_copy(name, key, sizeof key))
+            continue;
+        if (strcmp(key, "message") == 0 && json_string_decode(value, &text)) {
+            struct str cut = str_head(out_view(&text), max);
+            json_put_str(w, key, str_head(cut, utf8_cut(cut)));
+        } else {
+            json_put_raw(w, key, strcmp(key, "stderr") == 0 ? STR("[]") : value);
+        }
+    }
+    json_put_bool(w, "shortened", true);
+    json_object_end(w);
+}
+
 /* The error of a step.failed or run.failed event, or null. */
-static void put_error(struct engine *engine, struct json_writer *w, struct journal_place place)
+static void put_error(struct engine *engine, struct json_writer *w, struct journal_place place,
+                      size_t max)
 {
     struct str data, error = STR_NONE;
+
     if (place.segment != 0 && source_data(engine, place, &data) == OK)
         (void)json_member(data, "error", &error);
-    json_put_raw(w, "error", error);
+    json_key(w, "error");
+    if (max == UNCUT || error.n == 0)
+        json_raw(w, error);
+    else
+        put_cut(engine, w, error, max);
 }
 
 /* failed: of an ended run, where each step's step.failed stands; NULL: the table knows. */
 static void put_steps(struct engine *engine, struct json_writer *w, const struct run *run,
-                      const struct journal_place *failed)
+                      const struct journal_place *failed, size_t error_max)
 {
     const struct step *steps = table_steps(&engine->table, run);
     char id[LIMIT_NAME + 1], output[LIMIT_NAME + 1];
@@ -45,7 +77,7 @@ static void put_steps(struct engine *engine, struct json_writer *w, const struct
         struct journal_place at = {0, 0, 0};
         if (steps[i].state == STEP_FAILED)
             at = failed != NULL && failed[i].segment != 0 ? failed[i] : steps[i].ended;
-        put_error(engine, w, at);
+        put_error(engine, w, at, error_max);
         json_object_end(w);
     }
     json_array_end(w);
@@ -67,7 +99,15 @@ static void read_created(struct engine *engine, struct journal_place place, stru
     (void)json_member(data, "labels", &created->labels);
 }
 
-void view_run(struct engine *engine, struct json_writer *w, struct run *run, bool whole)
+/* What is told of a run, live or ended. */
+struct told {
+    struct run *run;                    /* NULL: an ended one, as a row */
+    const struct ended_run *ended;      /* NULL: a live one */
+    const struct journal_place *failed; /* of an ended one: put_steps() */
+};
+
+static void put_live(struct engine *engine, struct json_writer *w, struct run *run, bool whole,
+                     size_t error_max)
 {
     struct created created;
 
@@ -77,11 +117,12 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
     json_put_text(w, "status", run_status_name(run->status));
     waiting_write(engine, w, run);
     if (whole) {
-        put_steps(engine, w, run, NULL);
+        put_steps(engine, w, run, NULL, error_max);
         json_put_null(w, "outputs");
     }
     put_error(engine, w,
-              run->outcome == OUTCOME_FAILED ? run->failed : (struct journal_place){0, 0, 0});
+              run->outcome == OUTCOME_FAILED ? run->failed : (struct journal_place){0, 0, 0},
+              UNCUT);
     read_created(engine, run->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", run->created_ms);
@@ -90,9 +131,10 @@ void view_run(struct engine *engine, struct json_writer *w, struct run *run, boo
     json_object_end(w);
 }
 
-static void put_ended(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
-                      const struct run *run, const struct journal_place *failed)
+static void put_ended(struct engine *engine, struct json_writer *w, const struct told *told,
+                      bool whole, size_t error_max)
 {
+    const struct ended_run *ended = told->ended;
     struct created created;
     struct str data, outputs = STR_NONE;
 
@@ -103,14 +145,14 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
     json_put_text(w, "status", run_status_name(ended->status));
     json_put_null(w, "waiting_for");
     json_put_null(w, "waiting");
-    if (run != NULL) {
-        put_steps(engine, w, run, failed);
+    if (whole) {
+        put_steps(engine, w, told->run, told->failed, error_max);
         if (source_data(engine, ended->ended, &data) == OK)
             (void)json_member(data, "outputs", &outputs);
         json_put_raw(w, "outputs", outputs);
     }
     put_error(engine, w,
-              ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0});
+              ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0}, UNCUT);
     read_created(engine, ended->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", ended->created_ms);
@@ -119,9 +161,57 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
     json_object_end(w);
 }
 
+static void put_told(struct engine *engine, struct json_writer *w, const struct told *told,
+                     bool whole, size_t error_max)
+{
+    if (told->ended != NULL)
+        put_ended(engine, w, told, whole, error_max);
+    else
+        put_live(engine, w, told->run, whole, error_max);
+}
+
+/* The answer's own end behind the run. */
+#define BEHIND 8
+
+/* In the room that there is: where errors of many steps do not fit, the beginnings of their messages do, or their kinds.  Events have them
+ * whole.  `must_fit`: where that is too long as well, a row of runs.list. */
+static void put_whole(struct engine *engine, struct json_writer *w, const struct told *told,
+                      bool must_fit)
+{
+    const struct json_writer begun = *w;
+    const size_t at = w->out->n, room = out_room(w->out);
+    const size_t error_max[] = {UNCUT, room / 4 / (told->run->step_count + 1U), 0};
+
+    if (room < BEHIND)
+        return;
+    w->out->cap -= BEHIND;
+    put_told(engine, w, told, true, error_max[0]);
+    for (size_t i = 1; w->out->overflow && i < sizeof error_max / sizeof error_max[0]; i++) {
+        *w = begun;
+        out_truncate(w->out, at);
+        put_told(engine, w, told, true, error_max[i]);
+    }
+    if (w->out->overflow && must_fit) {
+        *w = begun;
+        out_truncate(w->out, at);
+        put_told(engine, w, told, false, UNCUT);
+    }
+    w->out->cap += BEHIND;
+}
+
+void view_run(struct engine *engine, struct json_writer *w, struct run *run)
+{
+    put_live(engine, w, run, false, UNCUT);
+}
+
+void view_run_whole(struct engine *engine, struct json_writer *w, struct run *run, bool must_fit)
+{
+    put_whole(engine, w, &(struct told){.run = run}, must_fit);
+}
+
 void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended)
 {
-    put_ended(engine, w, ended, NULL, NULL);
+    put_ended(engine, w, &(struct told){.ended = ended}, false, UNCUT);
 }
 
 /* --- an ended run, whole ------------------------------------------------------------------------------------------------ */
@@ -186,14 +276,17 @@ static bool rebuild(struct engine *engine, const struct ended_run *ended, struct
     return false;
 }
 
-bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended)
+bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended,
+                      bool must_fit)
 {
     struct ended_run kept = *ended;
     struct rebuilt rebuilt;
 
     if (!rebuild(engine, &kept, &rebuilt))
         return false;
-    put_ended(engine, w, &kept, rebuilt.run, rebuilt.failed);
+    put_whole(engine, w,
+              &(struct told){.run = rebuilt.run, .ended = &kept, .failed = rebuilt.failed},
+              must_fit);
     return true;
 }
 
@@ -247,32 +340,23 @@ static void find_decision(struct engine *engine, const struct ended_run *ended, 
     }
 }
 
-void view_decision(struct engine *engine, struct out *answer, const struct ended_run *ended,
-                   enum run_event type, const char *step_id)
+void view_decision(struct engine *engine, const struct ended_run *ended, enum run_event type,
+                   const char *step_id, struct rpc_error *error)
 {
-    struct json_writer w = json_writer(answer);
     struct ended_run kept = *ended;
-    struct rpc_error error;
 
-    rpc_error_set(&error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", kept.id,
+    rpc_error_set(error, RPC_WRONG_STATE, "run \"%s\" is %s: it has ended", kept.id,
                   run_status_name(kept.status));
-    struct out data = OUT_ON(error.data);
+    struct out data = OUT_ON(error->data);
     find_decision(engine, &kept, type, step_id, &data);
-    json_object(&w);
-    json_key(&w, "error");
-    json_object(&w);
-    json_put_i64(&w, "code", error.code);
-    json_put_text(&w, "message", error.message);
-    json_key(&w, "data");
-    if (data.n > 0 && !data.overflow) {
-        json_raw(&w, out_view(&data));
-    } else {
+    if (data.n == 0 || data.overflow || data.n == data.cap) {
+        struct json_writer w = json_writer(&data);
+        out_reset(&data);
         json_object(&w);
         json_put_text(&w, "status", run_status_name(kept.status));
         json_object_end(&w);
     }
-    json_object_end(&w);
-    json_object_end(&w);
+    out_cstr(&data);
 }
 
 /* --- artifacts ------------------------------------------------------------------------------------------------------------ */

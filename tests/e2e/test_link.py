@@ -378,6 +378,27 @@ def test_1009_makes_batches_smaller(gateway, start):
     assert max(taken) > 10
 
 
+def test_1009_halves_what_was_said_down_to_single_events(gateway, start):
+    """Also where a batch is far below what a message may be."""
+    refused = []
+
+    def one_at_a_time(connection, events):
+        if len(events) > 1:
+            refused.append(len(json.dumps(events)))
+            asyncio_close(gateway, connection, 1009)
+        return len(events) > 1
+    daemon = start("--gateway", gateway.url, "--reconnect-ms", "10,50")
+    gateway.wait_connected()
+    gateway.stop(drop=True)
+    run_id = daemon.start_run(logs=4)
+    daemon.wait_run(run_id)
+    gateway.on_append = one_at_a_time
+    gateway.start()
+    gateway.wait_ended(run_id)
+    assert not gateway.events("events.oversize")
+    assert max(refused) < 8192 and len(refused) <= 6 and all(b < a * 0.6 for a, b in zip(refused, refused[1:])), refused
+
+
 def asyncio_close(gateway, connection, code):
     """From inside the gateway's own thread."""
     import asyncio
@@ -476,7 +497,7 @@ def test_retry_after_in_all_its_forms(gateway, start, status, form):
     gateway.refuse(status, [("Retry-After", "100" if form == "seconds" else time.strftime(form, at))], b"later\n")
     daemon = start("--gateway", gateway.url)
     link = daemon.wait_link("waiting")
-    assert 95 <= link["next_try_s"] <= 104, "the wait that was asked for, and the window behind it"
+    assert 80 <= link["next_try_s"] <= 104, "the wait that was asked for, and the window behind it"
     assert f"HTTP {status}" in link["last_error"] and "later" in link["last_error"]
 
 
@@ -484,7 +505,7 @@ def test_retry_after_in_all_its_forms(gateway, start, status, form):
 def test_retry_after_is_at_most_an_hour(gateway, start, value):
     gateway.refuse(503, [("Retry-After", value)])
     daemon = start("--gateway", gateway.url)
-    assert 3600 <= daemon.wait_link("waiting")["next_try_s"] <= 3604
+    assert 3590 <= daemon.wait_link("waiting")["next_try_s"] <= 3604
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "Fri, 01 Jan 2001 00:00:00 GMT", "1.5", ""])
@@ -537,6 +558,19 @@ def test_retry_after_is_a_minimum(gateway, start):
     gateway.accept()
     gateway.wait_connected()
     assert 2 <= gateway.dials[1][0] - gateway.dials[0][0] < 5 * PATIENCE
+
+
+def test_a_gateway_that_calls_itself_by_our_token_is_not_quoted(start, project):
+    (project / "token").write_text("t0kenof16letters\n")
+    with Gateway(name="hello t0kenof16letters!", token="t0kenof16letters") as gateway:
+        daemon = start("--gateway", gateway.url, "--token-file", project / "token")
+        gateway.wait_connected()
+        run = gateway.command("run.start", INPUTS)
+        gateway.wait_ended(run["run_id"])
+        assert gateway.events("run.created", run["run_id"])[0]["data"]["by"] == "hello ***!"
+        assert "t0kenof16letters" not in daemon.log.read_text() and "hello ***!" in daemon.log.read_text()
+        for segment in (project / ".charter" / "journal").iterdir():
+            assert b"t0kenof16letters" not in segment.read_bytes()
 
 
 def test_a_refused_token_is_read_again(start, project):
@@ -715,11 +749,13 @@ def test_drain_leaves_and_comes_back_then(gateway, start):
     daemon = start("--gateway", gateway.url)
     connection = gateway.wait_connected()
     run_id = daemon.start_run()
+    asked = time.monotonic()
     gateway.notify("gateway.drain", {"reconnect_after_ms": 1500})
     gateway.wait(lambda: connection.closed_at is not None)
     assert connection.close_code == 1001
     gateway.wait_connected(after=1)
-    assert 1.4 < gateway.dials[1][0] - connection.closed_at < 3 * PATIENCE
+    assert 1.5 <= gateway.dials[1][0] - asked
+    assert gateway.dials[1][0] - connection.closed_at < 3 * PATIENCE
     gateway.wait_ended(run_id)
 
 
@@ -741,9 +777,7 @@ def test_pause_keeps_runs_queued_until_the_session_ends(gateway, start):
 
 
 def test_the_next_url_is_tried_at_each_failure(gateway, start):
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as unused:
-        dead = unused.getsockname()[1]
-    daemon = start("--gateway", f"http://127.0.0.1:{dead}", "--gateway", gateway.url)
+    daemon = start("--gateway", "http://127.0.0.1:1", "--gateway", gateway.url)
     gateway.wait_connected()
     link = daemon.link()
     assert link["url"] == gateway.url and "cannot connect" in link["last_error"]

@@ -93,7 +93,11 @@ static void dispatch(const struct rpc_envelope *envelope, enum rpc_channel chann
 {
     static const struct rpc_dispatcher dispatcher = {
         .methods = methods, .count = 4, .on_command = on_command};
-    struct rpc_peer peer = {.channel = channel, .generation = 3, .begin = on_begin, .end = on_end};
+    struct rpc_peer peer = {.channel = channel,
+                            .generation = 3,
+                            .message_max = LIMIT_MESSAGE,
+                            .begin = on_begin,
+                            .end = on_end};
     struct rpc_envelope back;
     struct rpc_error error;
 

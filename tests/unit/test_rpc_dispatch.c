@@ -94,6 +94,7 @@ static int start(void **state)
     memset(&handler, 0, sizeof handler);
     memset(&place, 0, sizeof place);
     place.peer.begin = on_begin;
+    place.peer.message_max = LIMIT_MESSAGE;
     place.peer.end = on_end;
     place.peer.generation = 7;
     place.out = OUT_ON(place.bytes);
@@ -414,7 +415,8 @@ static void an_answer_too_large_becomes_an_error(void **state)
     start(NULL);
     answer_of(LIMIT_MESSAGE - around + 1);
     assert_int_equal(place.dropped, 1);
-    snprintf(limit, sizeof limit, "\"data\":{\"limit\":%d}", LIMIT_MESSAGE);
+    snprintf(limit, sizeof limit, "\"data\":{\"limit\":%d,\"size\":%d}", LIMIT_MESSAGE,
+             LIMIT_MESSAGE + 1);
     assert_answer_has("\"code\":-32001");
     assert_answer_has(limit);
     assert_answer_has("\"id\":1,");

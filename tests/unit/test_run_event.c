@@ -164,7 +164,7 @@ static void an_ended_run_whose_beginning_is_gone_is_told_whole(void **state)
     assert_int_equal(run_rig_replay(), OK);
     const struct ended_run *ended = table_find_ended(&engine.table, STR("r-1"));
     assert_non_null(ended);
-    assert_true(view_ended_whole(&engine, &w, ended));
+    assert_true(view_ended_whole(&engine, &w, ended, false));
     assert_non_null(strstr(out_cstr(&out), "\"id\":\"b\",\"status\":\"failed\",\"attempt\":1"));
     assert_non_null(strstr(answer, "boom"));
     assert_non_null(strstr(answer, "\"id\":\"c\",\"status\":\"skipped\""));
@@ -175,7 +175,7 @@ static void an_ended_run_whose_beginning_is_gone_is_told_whole(void **state)
     ended = table_find_ended(&engine.table, STR("r-1"));
     assert_non_null(ended);
     assert_int_equal(ended->needs, 2);
-    assert_true(view_ended_whole(&engine, &w_again, ended));
+    assert_true(view_ended_whole(&engine, &w_again, ended, false));
     assert_string_equal(out_cstr(&out_again), answer);
 }
 
