@@ -285,7 +285,7 @@ def bench_handoff(base):
 def handoff_in(base, where):
     project = Project(base, "handoff")
     project.workflow("noop", [])
-    with Daemon(project) as daemon:
+    with Daemon(project):
         heading(f"hand-over, one at a time, {where}",
                 "From a request on the control socket to its answer.  run.start is answered when plan and event are durable.  Floors: as many bytes",
                 "there and back over a Unix socket; as many bytes appended to a file, and fdatasync; fork() and the child's end, as a helper reads the plan.")

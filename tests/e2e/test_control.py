@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, MESSAGE, PLAIN, Client, Closed, Project, RpcError, check_stream, needs, step, wait_until
+from harness import MESSAGE, PLAIN, Closed, Project, RpcError, check_stream, needs, step, wait_until
 
 STATUS = {"version", "pid", "uptime_s", "project", "daemon_id", "epoch", "gateway", "runs", "journal"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from faults import PROGRAM, QUICK, Faults, ended
-from harness import PLAIN, Daemon, Project, RpcError, check_run, check_stream, step, wait_until
+from harness import PLAIN, Daemon, Project, RpcError, check_run, check_stream, step
 from workflows import approve, gate, question, submit
 
 SEED = int(os.environ.get("CHARTER_POWER_SEED", time.time_ns() % 1000000))

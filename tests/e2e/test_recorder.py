@@ -7,7 +7,6 @@ integration that start it. What it must do stands in tests/integrations/twin.c.
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 

@@ -16,10 +16,12 @@ import urllib.request
 import pytest
 
 from harness import BUILD, POSIX, built, check_stream, needs, step, wait_until
-from test_interop_tls import environment, front_of, link_of, our_gateway  # noqa: F401
+import test_interop_tls
+from test_interop_tls import environment, link_of
 from test_recorder import in_shell
 from test_tls import has_tls
 
+front_of, our_gateway = test_interop_tls.front_of, test_interop_tls.our_gateway  # fixtures
 EMULATOR = shlex.split(os.environ.get("EMULATOR", ""))
 PROGRAMS = pathlib.Path(os.environ.get("CHECK_PROGRAMS", BUILD))  # themselves, not scripts that start them
 TARGET = os.environ.get("CHECK_TARGET", "")
@@ -104,7 +106,7 @@ def test_a_program_on_the_sdk_that_fails_is_told(project, daemon_of):
 @pytest.mark.skipif(not has_tls(), reason="TLS is not built in")
 @pytest.mark.parametrize("program, certificate, versions", [("haproxy", "heavy", ("TLSv1.3",)), ("nginx", "ec-good", ("TLSv1.2",)),
                                                             ("stunnel", "heavy", ("TLSv1.2", "TLSv1.3"))])
-def test_kill_9_and_resume_over_tls(project, daemon_of, zoo, front_of, our_gateway, program, certificate, versions):  # noqa: F811
+def test_kill_9_and_resume_over_tls(project, daemon_of, zoo, front_of, our_gateway, program, certificate, versions):
     """Everything at once: the stream of a daemon that is killed in the middle of a run arrives whole at a gateway behind TLS."""
     front = front_of(program, our_gateway, certificate=certificate, versions=versions)
     mixed(project)

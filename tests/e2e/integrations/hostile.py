@@ -400,7 +400,7 @@ def malformed_notifications():
 
 @case
 def number_of_a_million_digits():
-    message = execute()
+    execute()
     write(b'{"jsonrpc":"2.0","id":"2","result":{"value":' + b"7" * 1000000 + b"}}\n")
     end()
 

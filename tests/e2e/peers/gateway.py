@@ -13,7 +13,6 @@ broke the contract; `violations.clear()` forgives what a test provoked.
 """
 
 import asyncio
-import concurrent.futures
 import datetime
 import http
 import json
