@@ -226,7 +226,8 @@ def main():
         sub.set_defaults(function=function)
         if name in ("unit", "replay", "fuzz"):
             sub.add_argument("programs", nargs="*")
-            sub.add_argument("--timeout", type=float, default=120, help="seconds for one program")
+            # Thousands of syncs take a second or minutes, as the disk is busy.
+            sub.add_argument("--timeout", type=float, default=900 if name == "unit" else 120, help="seconds for one program")
         if name == "unit":
             sub.add_argument("--wrap", default="", help="a command to run each program under")
             sub.add_argument("--jobs", type=int, default=1, help="programs at a time")

@@ -7,9 +7,11 @@ Written from the contract alone; shares no code with the programs.
         assert daemon.run("w").status == "succeeded"
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -302,6 +304,14 @@ class Project:
 
     def segments(self):
         return sorted((self.path / ".charter" / "journal").iterdir())
+
+
+def free_port(host="127.0.0.1"):
+    """For a server that is told its port. Below those that the system gives to whoever asks for any, so that nobody takes it meanwhile."""
+    for port in random.SystemRandom().sample(range(20000, 32000), 100):
+        with contextlib.suppress(OSError), socket.create_server((host, port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment():

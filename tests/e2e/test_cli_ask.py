@@ -166,7 +166,7 @@ def test_when_somebody_else_decides_resume_says_so(asking):
 
 
 def test_a_cancel_and_a_timeout_end_the_question(project, daemon_of):
-    project.workflow("short", [{"id": "review", "gate": {"message": "quick?", "timeout_s": 1, "on_timeout": "fail"}}])
+    project.workflow("short", [{"id": "review", "gate": {"message": "quick?", "timeout_s": 4, "on_timeout": "fail"}}])
     project.workflow("long", [GATE | {"gate": {"message": "slow?"}}])
     daemon = daemon_of(project)
     with Terminal(project.path, "run", "short") as terminal:

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from harness import BUILD, check_stream, needs, step, wait_until
+from harness import BUILD, check_stream, free_port, needs, step, wait_until
 from peers.gateway import Gateway
 from peers.relay import Relay, node_ws, python_has
 
@@ -157,11 +157,6 @@ for line in sys.stdin:
                     acked = event["seq"]
         say({"method": "events.ack", "params": {"acked": acked, "limit": None}})
 '''
-
-
-def free_port():
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as one:
-        return one.getsockname()[1]
 
 
 def test_websocketd(talk, daemon_of):

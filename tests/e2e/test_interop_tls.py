@@ -15,7 +15,7 @@ import urllib.request
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import BUILD, clean_environment, needs, step, wait_until  # noqa: E402
+from harness import BUILD, clean_environment, free_port, needs, step, wait_until  # noqa: E402
 from peers.gateway import Gateway  # noqa: E402
 from test_tls import has_tls  # noqa: E402
 
@@ -23,12 +23,6 @@ PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 
 pytestmark = [pytest.mark.skipif(not has_tls(), reason="TLS is not built in"),
               needs("TLS_1_2", "TLS_RSA", "TLS_CHACHA20", "TLS_CRL", "TLS_CLIENT_CERT", "TLS_RESUME")]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Front:

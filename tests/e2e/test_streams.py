@@ -6,13 +6,12 @@ import http.client
 import json
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 
 import pytest
 
-from harness import BUILD, DEADLINE, Project, check_stream, clean_environment, step, wait_until
+from harness import BUILD, DEADLINE, Project, check_stream, clean_environment, free_port, step, wait_until
 from peers.gateway import Gateway
 
 QUICK = ["--reconnect-ms", "20,200"]
@@ -65,10 +64,7 @@ class Real:
     """charter-gateway."""
 
     def __init__(self, folder):
-        self.folder, self.process = folder, None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.folder, self.process, self.port = folder, None, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = folder / "store.db"
         self.start()

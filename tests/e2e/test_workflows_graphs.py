@@ -359,7 +359,7 @@ def test_which_process_tries_again(project, daemon_of, first, same):
 
 def test_a_timeout_is_tried_again_in_a_new_process(project, daemon_of):
     project.workflow("w", [step("one", {"count": "pids"}, {"once": {"file": "tried", "do": [{"await_cancel": "c"}, {"exit": 0}]}}, value=1,
-                                timeout_s=1 if PLAIN else 5, retry={"max_attempts": 2, "initial_ms": 1})])
+                                timeout_s=3 if PLAIN else 5, retry={"max_attempts": 2, "initial_ms": 1})])
     run = daemon_of(project).run()
     assert run.status == "succeeded" and run.of("step.retrying")[0]["data"]["error"]["kind"] == "timeout"
     lines = [line.split() for line in project.file("pids").read_text().splitlines()]

@@ -5,7 +5,7 @@ import time
 from harness import PLAIN, needs, step, wait_until
 from workflows import approve, cancel, deny, gate, manifest, one, seconds, start_waiting
 
-LONG = 1 if PLAIN else 5  # seconds in which a step is surely under way
+LONG = 3 if PLAIN else 5  # seconds in which a step is surely under way
 
 
 # --- concurrency ----------------------------------------------------------------------------------------------------

@@ -201,6 +201,9 @@ static void plan_of_the_most_steps_is_taken(void **state)
     (void)state;
     static char text[LIMIT_STEPS * 32 + 128];
     struct out to = OUT_ON(text);
+    /* A step has five tokens here.  Where files are shorter than so many steps, their own limit comes first. */
+    if (5 * (LIMIT_STEPS + 2) > LIMIT_PROJECT_TOKENS || sizeof text > LIMIT_PROJECT_FILE)
+        skip();
     out_text(&to, "steps:\n");
     for (int i = 0; i < LIMIT_STEPS; i++)
         out_format(&to, "- {id: s%d, uses: x}\n", i);
