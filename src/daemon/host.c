@@ -104,7 +104,7 @@ static void on_final(void *context, enum link_state state)
         "daemon",
         "another daemon with the id %s has taken over: local runs are cancelled, no new ones are taken",
         daemon->identity.id);
-    daemon->engine.draining = true;
+    daemon->engine.superseded = true;
     engine_cancel_all(&daemon->engine, "superseded by another daemon");
 }
 

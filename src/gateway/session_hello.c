@@ -107,11 +107,13 @@ static bool read_hello(struct connection *connection, const struct rpc_envelope 
         err = READ_FIELDS(hello->limits, limits_fields, hello, &problem);
     }
     if (err == OK && hello->id[0] == '\0') {
+        where = "daemon.id";
         (void)str_copy(STR("must not be empty"), problem.reason, sizeof problem.reason);
         err = ERR_INVALID;
     }
     if (err == OK && hello->next < hello->first) {
-        (void)str_copy(STR("next must not be below first"), problem.reason, sizeof problem.reason);
+        where = "events.next";
+        (void)str_copy(STR("must not be below first"), problem.reason, sizeof problem.reason);
         err = ERR_INVALID;
     }
     if (err == OK)

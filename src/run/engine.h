@@ -198,7 +198,7 @@ struct engine {
     struct ulid ulid;
     unsigned executing; /* steps in flight */
     bool stopping;      /* no new runs, no new steps */
-    bool draining;      /* no new runs; steps of runs in flight go on */
+    bool superseded;    /* no new runs: another daemon has taken over */
     bool following;     /* in a helper: an ended run is followed once more, and kept */
     bool paused;        /* by the gateway: queued runs stay so */
     bool work;          /* some run wants attention */

@@ -58,8 +58,12 @@ static bool refuse_when_closed(struct engine *engine, struct rpc_call *call)
 {
     struct rpc_error error;
 
-    if (engine->stopping || engine->draining) {
-        rpc_error_set(&error, RPC_NOT_READY, "the daemon is stopping");
+    if (engine->stopping || engine->superseded) {
+        rpc_error_set(
+            &error, RPC_NOT_READY,
+            engine->superseded
+                ? "another daemon has taken over this one's id; it takes no runs until it is started again"
+                : "the daemon is stopping");
         engine_refuse(engine, call, &error);
         return true;
     }

@@ -474,6 +474,11 @@ def test_final_close_codes_end_all_dialling(gateway, start, code, state):
     dials = len(gateway.dials)
     time.sleep(1.5)  # the first window of the usual pace would have passed
     assert len(gateway.dials) == dials
+    if state == "superseded":
+        error = refused(daemon.start_run)
+        assert error.code == -32002 and "another daemon has taken over" in error.message
+    else:
+        daemon.wait_run(daemon.start_run())
 
 
 @pytest.mark.parametrize("status, seconds", [(403, (140, 300)), (404, (0, 1)), (429, (0, 1)), (500, (0, 1)),
