@@ -117,6 +117,8 @@ static void begin_close(struct link *link, unsigned code, const char *reason)
 {
     link->close_code = code;
     link->close_reason = reason;
+    /* A request that waits for room is given up: nothing would be read behind it, the other side's close neither. */
+    link->is_held = link->is_waiting = false;
     if (!link->finish_writes) {
         queue_clear(&link->queue);
         ws_close(&link->ws, code, reason);

@@ -54,6 +54,7 @@ static struct {
     /* put-off calls */
     struct rpc_call kept[8];
     unsigned kept_count;
+    unsigned tries; /* of a request that finds no room */
     struct rpc_dispatcher dispatcher;
 } t;
 
@@ -291,6 +292,14 @@ static void handle_later(void *context, struct rpc_call *call, struct str params
     rpc_put_off(call, &t.kept[t.kept_count++]);
 }
 
+static void handle_never(void *context, struct rpc_call *call, struct str params)
+{
+    (void)context;
+    (void)params;
+    t.tries++;
+    call->again = true;
+}
+
 /* The longest message that both sides take. */
 #define LARGE (LIMIT_MESSAGE < 65536 ? LIMIT_MESSAGE : 65536)
 
@@ -312,6 +321,7 @@ static const struct rpc_method methods[] = {
     {"echo", 0, handle_echo},
     {"later", 0, handle_later},
     {"large", 0, handle_large},
+    {"never", 0, handle_never},
     {"local", RPC_METHOD_LOCAL_ONLY, handle_echo},
 };
 
@@ -1014,6 +1024,27 @@ static void link_stop_sends_what_is_left_and_closes(void **state)
     assert_int_equal(t.connections, 1);
 }
 
+/* A request that waits for room is given up: what is read next is the gateway's close. */
+static void link_stop_does_not_wait_for_a_request(void **state)
+{
+    unsigned turns = 0;
+    (void)state;
+    start();
+    UNTIL(is_connected());
+    gateway_say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"never\"}");
+    gateway_say("{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"echo\"}");
+    UNTIL(t.tries > 1);
+    assert_true(t.link.is_held);
+    rig_append("last words", false);
+    link_stop(&t.link);
+    for (; !link_is_closed(&t.link); turns++)
+        turn(20);
+    assert_in_range(turns, 1, 100); /* and does not spin meanwhile */
+    UNTIL(t.close_code == 1001);
+    assert_int_equal(t.last_seq, 1);
+    assert_int_equal(t.answers, 0);
+}
+
 static void link_stop_does_not_wait_for_the_deaf(void **state)
 {
     (void)state;
@@ -1115,6 +1146,7 @@ int main(void)
         TEST(link_gives_up_on_a_gateway_that_takes_nothing),
         TEST(link_does_not_wait_for_ever_for_words),
         TEST(link_stop_sends_what_is_left_and_closes),
+        TEST(link_stop_does_not_wait_for_a_request),
         TEST(link_stop_does_not_wait_for_the_deaf),
         TEST(link_follows_a_changed_url),
         TEST(link_status_tells_state_and_next_try),
