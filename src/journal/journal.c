@@ -311,6 +311,11 @@ enum err journal_commit(struct journal *journal, int64_t now_ms)
     return err;
 }
 
+void journal_hurry(struct journal *journal)
+{
+    journal->urgent = journal->urgent || journal->out.n > 0;
+}
+
 enum err journal_turn_over(struct journal *journal, int64_t now_ms)
 {
     enum err err = OK;

@@ -189,6 +189,8 @@ size_t journal_length(const struct journal *journal);
  * growing.  ERR_IO is final and fatal for the daemon (exit 6): what was synced is unknown, and every later call answers
  * the same.  ERR_NO_SPACE, ERR_READ_ONLY: nothing is lost, what is buffered stays and a later try may succeed. */
 enum err journal_commit(struct journal *journal, int64_t now_ms);
+/* Lazy records are due at once: somebody waits for them. */
+void journal_hurry(struct journal *journal);
 /* Monotonic time at which a lazy record is due, or -1. */
 int64_t journal_due_ms(const struct journal *journal);
 

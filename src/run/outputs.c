@@ -128,8 +128,12 @@ void outputs_store(struct engine *engine, struct run *run)
 
     if (engine->outputs.run != NULL || helper_running(&engine->remover))
         return; /* looked at again when that one is through */
-    if (journal_last_seq(engine->journal) + 1 != engine->journal->next_seq) {
-        engine_attend(engine, run); /* the helper reads what is on disk: after this turn's commit */
+    /* The helper reads what is on disk: after this turn's commit. What others append from now on need not be. */
+    if (run->outputs_seq == 0)
+        run->outputs_seq = engine->journal->next_seq - 1;
+    if (journal_last_seq(engine->journal) < run->outputs_seq) {
+        journal_hurry(engine->journal);
+        engine_attend(engine, run);
         return;
     }
     engine->outputs.run = run;

@@ -49,6 +49,8 @@ struct run {
     char workflow_id[LIMIT_NAME + 1];
     unsigned char inputs_digest[32];
     uint64_t n; /* of its last event */
+    uint64_t
+        outputs_seq; /* what must be on disk before a helper reads its outputs; 0: it has not been asked */
     uint64_t created_seq;
     struct journal_place created, failed,
         cancel; /* events: run.created, the failure that decided, the first cancel */

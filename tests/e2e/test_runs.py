@@ -437,6 +437,24 @@ def test_large_outputs_of_a_run_become_one_artifact(project, daemon_of):
     assert stored == {f"o{number}": "x" * 12000 for number in range(3)}
 
 
+@needs(PROJECT_FILE_BYTES=65536, RUNS_IN_FLIGHT=2)
+def test_large_outputs_are_stored_beside_a_neighbour_that_never_is_silent(project, daemon_of):
+    """They are read from the disk, and something is always not there yet: only what is theirs must be."""
+    project.workflow("w", [step(f"s{number}", value="x" * 12000) for number in range(3)],
+                     outputs={f"o{number}": "${{ outputs.s%d }}" % number for number in range(3)})
+    project.workflow("noise", [step("one", {"touch": "on"}, {"logs": {"times": 100000000, "text": "x"}}, value=1)])
+    daemon = daemon_of(project)
+    noise = daemon.start_run("noise")
+    project.wait_file("on")
+    run_id = daemon.start_run("w")
+    run = wait_until(lambda: (run := daemon.status(run_id))["ended_at"] and run, "its end")
+    assert run["status"] == "succeeded" and set(run["outputs"]) == {"$artifact"}
+    assert daemon.status(noise)["status"] == "running"
+    for _ in range(2):
+        daemon.call("run.cancel", {"run_id": noise})
+    wait_until(lambda: daemon.status(noise)["ended_at"], "the end of the noise")
+
+
 # --- failures end a run ---------------------------------------------------------------------------------------------
 
 
