@@ -202,7 +202,9 @@ void daemon_turn(struct daemon *daemon)
     reap_children(daemon);
     take_signals(daemon, &signals);
     control_retry(&daemon->control);
-    link_retry(&daemon->link);
+    if (daemon->engine.job_ended)
+        link_retry(&daemon->link);
+    daemon->engine.job_ended = false;
     engine_advance(&daemon->engine);
     go_on_stopping(daemon);
 

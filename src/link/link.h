@@ -67,13 +67,14 @@ enum err link_start(struct link *link, struct loop *loop, struct journal *journa
                     const struct link_host *host, const struct link_options *options);
 /* New URLs or token: take effect at the next dial; a changed URL list closes the present connection (1001) in order. */
 void link_reconfigure(struct link *link, const struct link_options *options);
-/* The part of a turn before the commit: a request that the dispatcher had no room for is dispatched again. */
+/* Before the commit, when there may be room: a request that the dispatcher had none for is dispatched again, as it is every few
+ * milliseconds. */
 void link_retry(struct link *link);
 /* The part of a turn after the commit: takes newly synced events into the output, writes. */
 void link_after_commit(struct link *link);
 /* Gives memory back that the last burst has touched and nothing stands in: for when there is nothing to do. */
 void link_rest(struct link *link);
-/* Begins the orderly end (close 1001); link_is_closed() tells when it is done; at most two seconds. */
+/* Begins the orderly end (close 1001), or goes on with it; link_is_closed() tells when it is done; at most two seconds. */
 void link_stop(struct link *link);
 bool link_is_closed(const struct link *link);
 /* Frees what link_start() took, at once and without a close frame; for tests and the very end. */

@@ -108,9 +108,11 @@ static bool take_one(struct link *link)
                    "the gateway sent a binary message");
         return false;
     }
-    if (link->is_held) /* nothing was read meanwhile: that was our silence, not the gateway's */
-        link->heard_ms = link->loop->now_ms;
+    bool was_held = link->is_held;
     link->is_held = !link_take_message(link, link->held);
+    if (was_held &&
+        !link->is_held) /* nothing was read meanwhile: that was our silence, not the gateway's */
+        link->heard_ms = link->loop->now_ms;
     return !link->is_held;
 }
 

@@ -291,8 +291,11 @@ void link_reconfigure(struct link *link, const struct link_options *options)
 
 void link_stop(struct link *link)
 {
+    bool is_first = !link->stopping;
+
     link->stopping = true;
-    if (link->state != LINK_OFF && link->state != LINK_SUPERSEDED && link->state != LINK_RETIRED)
+    if (is_first && link->state != LINK_OFF && link->state != LINK_SUPERSEDED &&
+        link->state != LINK_RETIRED)
         leave(link, "the daemon stops");
     link_schedule(link);
 }

@@ -74,14 +74,15 @@ static enum err write_some(struct link *link)
         if (!filled)
             break;
     }
-    if (link->state == LINK_CONNECTED && outbox_has_work(&link->outbox, link->journal))
+    if ((link->state == LINK_CONNECTED || ends_with_events(link)) &&
+        outbox_has_work(&link->outbox, link->journal))
         loop_wake(link->loop); /* the bound was reached, not the end */
     return OK;
 }
 
 void link_write_out(struct link *link)
 {
-    unsigned wanted = link->is_held || link->ws.close_received ? 0 : link->transport.recv_wants;
+    unsigned wanted = 0;
 
     if (!link->write_failed) {
         enum err err = write_some(link);
@@ -104,6 +105,8 @@ void link_write_out(struct link *link)
         link_finish(link);
         return;
     }
+    if (!link->is_held && !link->ws.close_received)
+        wanted |= link->transport.recv_wants;
     if (link->is_held && link->is_waiting) {
         if (!loop_timer_is_set(&link->again))
             loop_timer_set(link->loop, &link->again, link->loop->now_ms + LINK_AGAIN_MS);

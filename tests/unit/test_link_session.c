@@ -973,6 +973,24 @@ static void link_does_not_call_dead_whom_it_does_not_read(void **state)
     assert_int_equal(t.connections, 1);
 }
 
+/* The gateway's pings have no answer meanwhile: ours tell that we live. */
+static void link_pings_while_a_request_waits(void **state)
+{
+    (void)state;
+    snprintf(
+        t.hello, sizeof t.hello,
+        "\"result\":{\"protocol\":1,\"gateway\":\"test\",\"heartbeat_s\":1,\"events\":{\"acked\":0}}}");
+    start();
+    UNTIL(is_connected());
+    gateway_say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"never\"}");
+    UNTIL(t.tries > 1);
+    uint64_t before = t.ws.pings_in;
+    UNTIL(t.ws.pings_in >= before + 4); /* two seconds: longer than silence is borne */
+    assert_true(t.link.is_held);
+    assert_true(is_connected());
+    assert_int_equal(t.connections, 1);
+}
+
 static void link_gives_up_on_a_gateway_that_takes_nothing(void **state)
 {
     (void)state;
@@ -1022,6 +1040,23 @@ static void link_stop_sends_what_is_left_and_closes(void **state)
     for (int i = 0; i < 5; i++)
         turn(20);
     assert_int_equal(t.connections, 1);
+}
+
+/* Asked again in every turn, as the daemon does. */
+static void link_stop_sends_all_that_is_left(void **state)
+{
+    uint64_t last = 0;
+    (void)state;
+    start();
+    UNTIL(is_connected());
+    for (int i = 0; i < 60; i++)
+        last = rig_append_long(LIMIT_MESSAGE < 65536 ? LIMIT_MESSAGE / 2 : 32768);
+    do {
+        link_stop(&t.link);
+        turn(20);
+    } while (!link_is_closed(&t.link));
+    UNTIL(t.close_code == 1001);
+    assert_int_equal(t.last_seq, last);
 }
 
 /* A request that waits for room is given up: what is read next is the gateway's close. */
@@ -1143,9 +1178,11 @@ int main(void)
         TEST(link_goes_to_the_next_url_at_each_failure),
         TEST(link_pings_in_silence_and_gives_up_on_the_dead),
         TEST(link_does_not_call_dead_whom_it_does_not_read),
+        TEST(link_pings_while_a_request_waits),
         TEST(link_gives_up_on_a_gateway_that_takes_nothing),
         TEST(link_does_not_wait_for_ever_for_words),
         TEST(link_stop_sends_what_is_left_and_closes),
+        TEST(link_stop_sends_all_that_is_left),
         TEST(link_stop_does_not_wait_for_a_request),
         TEST(link_stop_does_not_wait_for_the_deaf),
         TEST(link_follows_a_changed_url),
