@@ -28,8 +28,9 @@ struct gateway {
     bool has_token;
     unsigned char token_digest[32]; /* SHA-256: tokens are compared by it, in constant time */
     struct ulid ulid;               /* for sessions and generated keys */
-    uint64_t last_rpc_id; /* of requests to daemons: never one twice, whatever the session */
-    int64_t stop_at_ms;   /* 0: not stopping */
+    uint64_t
+        last_rpc_id; /* of requests to daemons; begins with the clock, as they go on over lives and sessions */
+    int64_t stop_at_ms; /* 0: not stopping */
     struct connection connections[GATEWAY_CONNECTIONS];
     char answer[GATEWAY_ANSWER];       /* where answer bodies are built, one at a time */
     char params[LIMIT_MESSAGE + 1024]; /* a command's, while it is sent */

@@ -169,7 +169,9 @@ void session_on_timer(struct connection *connection)
         next_ms = now_ms + half_ms < session->heard_ms + 3 * half_ms
                       ? now_ms + half_ms
                       : session->heard_ms + 3 * half_ms;
-    if (session->renew_ms != 0 && session->renew_ms < next_ms)
+    /* With its buffer full it is not sent to; room makes a turn of its own. */
+    if (session->renew_ms != 0 && session->renew_ms < next_ms &&
+        connection->out.n < GATEWAY_OUT_HIGH)
         next_ms = session->renew_ms > now_ms ? session->renew_ms : now_ms + 1;
     connection_timer_in(connection, next_ms - now_ms);
 }

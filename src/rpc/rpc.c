@@ -14,8 +14,7 @@ static bool is_gone(const struct rpc_call *call)
     return call->peer->generation != call->generation;
 }
 
-/* `{"jsonrpc":"2.0","id":` `,"result":` and `}` */
-#define AROUND_RESULT 34
+#define AROUND_RESULT (sizeof "{\"jsonrpc\":\"2.0\",\"id\":,\"result\":}" - 1)
 
 struct json_writer *rpc_answer_begin(struct rpc_call *call, struct json_writer *w)
 {
@@ -86,7 +85,7 @@ void rpc_answer_raw(struct rpc_call *call, struct str result)
 void rpc_put_off(struct rpc_call *call, struct rpc_call *copy)
 {
     *copy = *call;
-    if (call->id[0] != '\0')
+    if (call->id[0] != '\0' && !is_gone(call))
         call->peer->pending++;
 }
 

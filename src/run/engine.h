@@ -198,6 +198,7 @@ struct engine {
     struct ulid ulid;
     unsigned executing; /* steps in flight */
     bool stopping;      /* no new runs, no new steps */
+    bool job_ended;     /* in this turn: who found no helper, or waits for a command, may go on */
     bool superseded;    /* no new runs: another daemon has taken over */
     bool following;     /* in a helper: an ended run is followed once more, and kept */
     bool paused;        /* by the gateway: queued runs stay so */
@@ -497,10 +498,11 @@ bool engine_is_quiet(const struct engine *engine);
 /* Steps of any run are in flight. */
 bool engine_is_executing(const struct engine *engine);
 void engine_write_hello_runs(struct engine *engine, struct json_writer *w);
-/* The run's object (contract §5) as a row of runs.list, of a run that has not ended and of one that has. */
-void view_run(struct engine *engine, struct json_writer *w, struct run *run);
-void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended);
-/* With steps and outputs.  Errors of steps are shortened where the run would not fit otherwise; `must_fit`: where it does not then, it is a row. */
+/* The run's object (contract §5), of a run that has not ended or, where `run` is NULL, of one that has.  In as much room as there is, errors are
+ * shortened where it does not fit otherwise.  `must_fit`: what cannot be shortened is left out, down to what the run is and how it stands. */
+void view_row(struct engine *engine, struct json_writer *w, struct run *run,
+              const struct ended_run *ended, bool must_fit);
+/* With steps and outputs. */
 void view_run_whole(struct engine *engine, struct json_writer *w, struct run *run, bool must_fit);
 /* In a helper alone, as it uses the table up.  False: its events are held no longer. */
 bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct ended_run *ended,

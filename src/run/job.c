@@ -314,7 +314,11 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
         rpc_error_set(&error, outcome == ERR_TIMEOUT ? RPC_TIMEOUT : RPC_INTERNAL_ERROR, "%.*s",
                       outcome == OK ? 46 : (int)(answer.n < 200 ? answer.n : 200),
                       outcome == OK ? "its events are held by the journal no longer" : answer.p);
-        engine_refuse(engine, &job->call, &error);
+        /* A command that is answered with a run as it is has been remembered already. */
+        if (job->kind == JOB_STATUS)
+            rpc_answer_error(&job->call, &error);
+        else
+            engine_refuse(engine, &job->call, &error);
     } else if (!project_answer_read(answer, &read) || !read.ok) {
         error.code = read.code;
         memcpy(error.message, read.message, sizeof error.message);
@@ -331,9 +335,9 @@ static void on_job_done(struct helper *helper, enum err outcome, struct str answ
     }
     if (!helper_running(&job->helper))
         job->kind = JOB_FREE;
-    loop_wake(
-        engine
-            ->loop); /* whoever waits for a free place, or for this command's outcome, is looked at again */
+    /* Whoever waits for a free place, or for a command's outcome, is looked at again. */
+    engine->job_ended = true;
+    loop_wake(engine->loop);
 }
 
 bool job_start(struct engine *engine, struct rpc_call *call, struct job *job, enum job_kind kind)

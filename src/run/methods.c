@@ -319,10 +319,7 @@ void run_on_list(void *context, struct rpc_call *call, struct str params)
             if (more)
                 break;
             w->out->cap -= 128; /* for what ends the answer */
-            if (run != NULL)
-                view_run(engine, w, run);
-            else
-                view_ended(engine, w, ended);
+            view_row(engine, w, run, ended, rows == 0);
             w->out->cap = cap;
             if (w->out->overflow && rows > 0) {
                 out_truncate(w->out, n);

@@ -122,7 +122,7 @@ static void put_live(struct engine *engine, struct json_writer *w, struct run *r
     }
     put_error(engine, w,
               run->outcome == OUTCOME_FAILED ? run->failed : (struct journal_place){0, 0, 0},
-              UNCUT);
+              error_max);
     read_created(engine, run->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", run->created_ms);
@@ -152,7 +152,8 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
         json_put_raw(w, "outputs", outputs);
     }
     put_error(engine, w,
-              ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0}, UNCUT);
+              ended->status == RUN_FAILED ? ended->ended : (struct journal_place){0, 0, 0},
+              error_max);
     read_created(engine, ended->created, &created);
     json_put_raw(w, "labels", created.labels);
     put_time(w, "created_at", ended->created_ms);
@@ -161,57 +162,67 @@ static void put_ended(struct engine *engine, struct json_writer *w, const struct
     json_object_end(w);
 }
 
-static void put_told(struct engine *engine, struct json_writer *w, const struct told *told,
-                     bool whole, size_t error_max)
+static void put_least(struct engine *engine, struct json_writer *w, const struct told *told)
 {
-    if (told->ended != NULL)
-        put_ended(engine, w, told, whole, error_max);
-    else
-        put_live(engine, w, told->run, whole, error_max);
+    const struct run *run = told->run;
+    const struct ended_run *ended = told->ended;
+    struct created created;
+
+    json_object(w);
+    json_put_text(w, "run_id", ended != NULL ? ended->id : run->id);
+    read_created(engine, ended != NULL ? ended->created : run->created, &created);
+    json_put_text(w, "workflow_id", created.workflow_id);
+    json_put_text(w, "status", run_status_name(ended != NULL ? ended->status : run->status));
+    json_object_end(w);
 }
 
-/* The answer's own end behind the run. */
+/* What comes behind the run in the answer. */
 #define BEHIND 8
 
-/* In the room that there is: where errors of many steps do not fit, the beginnings of their messages do, or their kinds.  Events have them
- * whole.  `must_fit`: where that is too long as well, a row of runs.list. */
-static void put_whole(struct engine *engine, struct json_writer *w, const struct told *told,
-                      bool must_fit)
+enum how { ALL, SHORT, SHORTER, ROW, SHORT_ROW, LEAST };
+
+/* From the first of these ways to the first that fits, or the last. */
+static void put_what_fits(struct engine *engine, struct json_writer *w, const struct told *told,
+                          enum how first, enum how last)
 {
     const struct json_writer begun = *w;
     const size_t at = w->out->n, room = out_room(w->out);
-    const size_t error_max[] = {UNCUT, room / 4 / (told->run->step_count + 1U), 0};
+    const size_t share = room / 4 / (told->run != NULL ? told->run->step_count + 1U : 1U);
+    const size_t error_max[] = {
+        [ALL] = UNCUT, [SHORT] = share, [SHORTER] = 0, [ROW] = UNCUT, [SHORT_ROW] = 0};
 
-    if (room < BEHIND)
+    if (room < BEHIND) {
+        (void)out_take(w->out, BEHIND);
+        json_null(w);
         return;
-    w->out->cap -= BEHIND;
-    put_told(engine, w, told, true, error_max[0]);
-    for (size_t i = 1; w->out->overflow && i < sizeof error_max / sizeof error_max[0]; i++) {
-        *w = begun;
-        out_truncate(w->out, at);
-        put_told(engine, w, told, true, error_max[i]);
     }
-    if (w->out->overflow && must_fit) {
+    w->out->cap -= BEHIND;
+    for (enum how how = first;; how++) {
+        if (how == LEAST)
+            put_least(engine, w, told);
+        else if (told->ended != NULL)
+            put_ended(engine, w, told, how < ROW, error_max[how]);
+        else
+            put_live(engine, w, told->run, how < ROW, error_max[how]);
+        if (!w->out->overflow || how == last)
+            break;
         *w = begun;
         out_truncate(w->out, at);
-        put_told(engine, w, told, false, UNCUT);
     }
     w->out->cap += BEHIND;
 }
 
-void view_run(struct engine *engine, struct json_writer *w, struct run *run)
+void view_row(struct engine *engine, struct json_writer *w, struct run *run,
+              const struct ended_run *ended, bool must_fit)
 {
-    put_live(engine, w, run, false, UNCUT);
+    const struct told told = {.run = run, .ended = run != NULL ? NULL : ended};
+    put_what_fits(engine, w, &told, ROW, must_fit ? LEAST : ROW);
 }
 
 void view_run_whole(struct engine *engine, struct json_writer *w, struct run *run, bool must_fit)
 {
-    put_whole(engine, w, &(struct told){.run = run}, must_fit);
-}
-
-void view_ended(struct engine *engine, struct json_writer *w, struct ended_run *ended)
-{
-    put_ended(engine, w, &(struct told){.ended = ended}, false, UNCUT);
+    const struct told told = {.run = run};
+    put_what_fits(engine, w, &told, ALL, must_fit ? LEAST : SHORTER);
 }
 
 /* --- an ended run, whole ------------------------------------------------------------------------------------------------ */
@@ -284,9 +295,8 @@ bool view_ended_whole(struct engine *engine, struct json_writer *w, const struct
 
     if (!rebuild(engine, &kept, &rebuilt))
         return false;
-    put_whole(engine, w,
-              &(struct told){.run = rebuilt.run, .ended = &kept, .failed = rebuilt.failed},
-              must_fit);
+    const struct told told = {.run = rebuilt.run, .ended = &kept, .failed = rebuilt.failed};
+    put_what_fits(engine, w, &told, ALL, must_fit ? LEAST : SHORTER);
     return true;
 }
 

@@ -181,6 +181,32 @@ def test_what_is_too_long_for_the_gateway_is_told_with_its_size(project, daemon_
         assert len(daemon.status(run_id)["steps"]) == MANY + 2, "where there is room, all is told"
 
 
+def test_a_command_is_answered_however_little_the_gateway_takes(project, daemon_of):
+    """A failed step's error twice, and labels beyond all that it takes."""
+    project.workflow("w", [step("one", *LOUD, {"exit": 1})])
+    project.workflow("v", [step("one", value=1)])
+    labels = {f"{i:02}".ljust(60, "k"): "v" * 200 for i in range(16)}
+    with Gateway(message_bytes=4096) as gateway:
+        daemon = daemon_of(project, "--gateway", gateway.url)
+        gateway.wait_connected()
+        run_id = gateway.command("run.start", {"workflow_id": "w"}, key="first")["run_id"]
+        wait_until(lambda: daemon.status(run_id)["status"] == "failed", "it has failed")
+        again = gateway.command("run.start", {"workflow_id": "w"}, key="first")
+        assert again["run_id"] == run_id and again["status"] == "failed" and again["error"]["kind"] == "integration_error"
+        assert again["error"]["shortened"] is True
+        run = gateway.command("run.start", {"workflow_id": "v", "labels": labels}, key="second")
+        assert set(run) == {"run_id", "workflow_id", "status"} and run["workflow_id"] == "v"
+        wait_until(lambda: daemon.status(run["run_id"])["status"] == "succeeded", "it has succeeded")
+        run = gateway.command("run.start", {"workflow_id": "v", "labels": labels}, key="second")
+        assert set(run) == {"run_id", "workflow_id", "status"} and run["status"] == "succeeded"
+        # Nor does a row that is too long stand in the way of the rest.
+        first = gateway.request("runs.list")
+        second = gateway.request("runs.list", {"cursor": first["next_cursor"]})
+        assert first["runs"] == [run] and [row["run_id"] for row in second["runs"]] == [run_id]
+        assert second["runs"][0]["error"]["shortened"] is True and second["next_cursor"] is None
+
+
+@needs(PROJECT_FILE_BYTES=MESSAGE, PROJECT_TOKENS=MESSAGE // 100 + 1)
 def test_a_list_that_is_longer_than_a_message_is_told_with_its_size(project, daemon_of):
     for i in range(MESSAGE // 100):
         project.workflow(f"w{i:04}" + "x" * 50, [step("one", value=1)])

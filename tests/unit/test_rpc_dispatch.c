@@ -374,6 +374,10 @@ static void what_a_peer_asked_that_has_gone_is_told_to_nobody(void **state)
 
     rpc_resume(&first);
     assert_int_equal(place.peer.pending, 1);
+    struct rpc_call once_more;
+    rpc_put_off(&first, &once_more);
+    rpc_resume(&once_more);
+    assert_int_equal(place.peer.pending, 1);
     assert_null(rpc_answer_begin(&first, &w));
     rpc_answer_raw(&first, STR("1"));
     rpc_error_set(&error, RPC_CANCELLED, "x");
@@ -407,6 +411,8 @@ static void an_answer_too_large_becomes_an_error(void **state)
     char limit[64];
     (void)state;
 
+    struct rpc_call call = {.peer = &place.peer, .id = "1"};
+    assert_int_equal(rpc_result_max(&call), LIMIT_MESSAGE - around + 2); /* the quotes */
     answer_of(LIMIT_MESSAGE - around);
     assert_int_equal(place.out.n, LIMIT_MESSAGE);
     assert_int_equal(place.taken, 1);
