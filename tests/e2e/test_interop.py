@@ -150,10 +150,10 @@ for line in sys.stdin:
         say({"id": message["id"], "result": {"protocol": 1, "gateway": "lines", "session": "s", "limits": {"message_bytes": 65536},
              "heartbeat_s": 30, "events": {"acked": acked, "acked_time": None, "limit": None}, "clock": {"time": "2026-01-31T12:00:00.000Z"}}})
     elif message.get("method") == "events.append":
-        with open(store, "a") as file:
+        with open(store, "ab", buffering=0) as file:  # whole lines, whoever reads or kills
             for event in message["params"]["events"]:
                 if event["seq"] == acked + 1:
-                    file.write(json.dumps(event) + "\\n")
+                    file.write(json.dumps(event).encode() + b"\\n")
                     acked = event["seq"]
         say({"method": "events.ack", "params": {"acked": acked, "limit": None}})
 '''
@@ -169,7 +169,8 @@ def test_websocketd(talk, daemon_of):
                "--loglevel", "error", "--maxforks", "4", str(program), str(store)]
 
     def stored():
-        return [json.loads(line) for line in store.read_text().splitlines()] if store.exists() else []
+        lines = store.read_text().split("\n")[:-1] if store.exists() else []  # behind the last line feed one is under way
+        return [json.loads(line) for line in lines]
     daemon = start(daemon_of, talk, f"ws://127.0.0.1:{port}")
     for number in range(2):
         server = subprocess.Popen(command, start_new_session=True)
