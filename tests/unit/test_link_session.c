@@ -934,14 +934,20 @@ static void link_goes_to_the_next_url_at_each_failure(void **state)
 
 /* --- life signs, ends ----------------------------------------------------------------------------------------------- */
 
-static void link_pings_in_silence_and_gives_up_on_the_dead(void **state)
+/* A second: half of it between pings. */
+static void start_with_short_heartbeat(void)
 {
-    (void)state;
     snprintf(
         t.hello, sizeof t.hello,
         "\"result\":{\"protocol\":1,\"gateway\":\"test\",\"heartbeat_s\":1,\"events\":{\"acked\":0}}}");
     start();
     UNTIL(is_connected());
+}
+
+static void link_pings_in_silence_and_gives_up_on_the_dead(void **state)
+{
+    (void)state;
+    start_with_short_heartbeat();
     UNTIL(t.ws.pings_in >= 3); /* answered: it lives */
     assert_int_equal(t.connections, 1);
     t.deaf = true;
@@ -956,11 +962,7 @@ static void link_pings_in_silence_and_gives_up_on_the_dead(void **state)
 static void link_does_not_call_dead_whom_it_does_not_read(void **state)
 {
     (void)state;
-    snprintf(
-        t.hello, sizeof t.hello,
-        "\"result\":{\"protocol\":1,\"gateway\":\"test\",\"heartbeat_s\":1,\"events\":{\"acked\":0}}}");
-    start();
-    UNTIL(is_connected());
+    start_with_short_heartbeat();
     for (int i = 0; i <= LIMIT_SUBMISSIONS; i++)
         gateway_say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"later\"}");
     UNTIL(t.link.is_held);
@@ -977,11 +979,7 @@ static void link_does_not_call_dead_whom_it_does_not_read(void **state)
 static void link_pings_while_a_request_waits(void **state)
 {
     (void)state;
-    snprintf(
-        t.hello, sizeof t.hello,
-        "\"result\":{\"protocol\":1,\"gateway\":\"test\",\"heartbeat_s\":1,\"events\":{\"acked\":0}}}");
-    start();
-    UNTIL(is_connected());
+    start_with_short_heartbeat();
     gateway_say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"never\"}");
     UNTIL(t.tries > 1);
     uint64_t before = t.ws.pings_in;
